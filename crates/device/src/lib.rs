@@ -13,6 +13,7 @@ pub mod expr;
 mod gpu;
 mod kernel;
 pub mod kernels;
+mod philox;
 
 pub use access::{Access, Affine, Coord, row_major_strides};
 pub use adapter::{Adapter, AdapterKind, DeviceChoice};
@@ -22,3 +23,4 @@ pub use dtype::DType;
 pub use error::DeviceError;
 pub use expr::{Binary, Expr, ExprId, ExprNode, Unary};
 pub use kernel::{Cost, Kernel, Operand, Pass, PassBinding, fold_groups};
+pub use philox::philox;

@@ -1,1 +1,21 @@
-//! wgrad-graph
+//! Tensors as expressions, their gradients, and the compiler that turns a whole training step into kernels.
+
+mod autodiff;
+mod error;
+mod op;
+mod ops;
+pub mod reference;
+mod shape;
+mod tensor;
+
+pub use autodiff::{gradients, gradients_of};
+pub use error::{Error, ShapeError, checked, fail};
+pub use op::Array;
+pub use ops::batch_norm::BatchNorm;
+pub use ops::conv::ConvOptions;
+pub use ops::cross_entropy::CrossEntropy;
+pub use ops::leaf::{Init, Scalar};
+pub use ops::taps::Window;
+pub use ops::{OpCase, registry};
+pub use tensor::Tensor;
+pub use wgrad_device::{DType, Device, DeviceChoice, DeviceError};

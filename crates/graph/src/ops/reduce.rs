@@ -1,0 +1,225 @@
+//! Folds over axes: sum, mean, max, min, and the position of the greatest and least.
+
+use crate::op::{Array, Lower, Op};
+use crate::shape::{indices, position};
+use crate::{OpCase, Tensor};
+use wgrad_device::DType;
+use wgrad_device::kernels::ReduceOp;
+
+/// Over ascending axes, which are dropped.
+#[derive(Debug)]
+struct Reduce {
+    op: ReduceOp,
+    axes: Vec<usize>,
+}
+
+impl Reduce {
+    fn is_arg(&self) -> bool {
+        matches!(self.op, ReduceOp::ArgMax | ReduceOp::ArgMin)
+    }
+}
+
+impl Op for Reduce {
+    fn name(&self) -> &'static str {
+        match self.op {
+            ReduceOp::Sum => "sum",
+            ReduceOp::Prod => "prod",
+            ReduceOp::Max => "max",
+            ReduceOp::Min => "min",
+            ReduceOp::ArgMax => "argmax",
+            ReduceOp::ArgMin => "argmin",
+        }
+    }
+
+    fn infer(&self, inputs: &[&Tensor]) -> Result<(Vec<usize>, DType), String> {
+        let x = inputs[0];
+        if x.dtype() == DType::Bool {
+            return Err("not defined for bool; cast to u32 or f32 first".into());
+        }
+        let empty = self.axes.iter().any(|&a| x.shape()[a] == 0);
+        if empty && self.op != ReduceOp::Sum {
+            return Err(format!("{:?} has nothing to choose from along {:?}", x.shape(), self.axes));
+        }
+        let shape = (0..x.rank()).filter(|d| !self.axes.contains(d)).map(|d| x.shape()[d]).collect();
+        Ok((shape, if self.is_arg() { DType::U32 } else { x.dtype() }))
+    }
+
+    fn gradient(&self, output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>, String> {
+        let x = &output.inputs()[0];
+        let mut keep = x.shape().to_vec();
+        self.axes.iter().for_each(|&a| keep[a] = 1);
+        let wide = |t: &Tensor| t.reshape(keep.clone()).broadcast_to(x.shape());
+        match self.op {
+            ReduceOp::Sum => Ok(vec![Some(wide(grad))]),
+            ReduceOp::Max | ReduceOp::Min => {
+                // Shared evenly between equal elements, as PyTorch's amax and amin do.
+                let zero = grad.lit(0.0);
+                let hit = x.equal(&wide(output)).select(&grad.lit(1.0), &zero);
+                let axes: Vec<isize> = self.axes.iter().map(|&a| a as isize).collect();
+                let ties = hit.sum(&axes);
+                Ok(vec![Some(hit * wide(&(grad / ties)))])
+            }
+            _ => Err(format!("{} has no gradient", self.name())),
+        }
+    }
+
+    fn reference(&self, inputs: &[&Array], shape: &[usize]) -> Array {
+        let x = inputs[0];
+        let start = match self.op {
+            ReduceOp::Sum => 0.0,
+            ReduceOp::Prod => 1.0,
+            ReduceOp::Max | ReduceOp::ArgMax => f64::NEG_INFINITY,
+            ReduceOp::Min | ReduceOp::ArgMin => f64::INFINITY,
+        };
+        let mut acc = vec![start; shape.iter().product()];
+        let mut arg = vec![0.0; acc.len()];
+        let mut seen = vec![0.0; acc.len()];
+        for (i, &v) in indices(&x.shape).zip(&x.data) {
+            let kept: Vec<usize> = (0..i.len()).filter(|d| !self.axes.contains(d)).map(|d| i[d]).collect();
+            let p = position(shape, &kept);
+            match self.op {
+                ReduceOp::Sum => acc[p] += v,
+                ReduceOp::Prod => acc[p] *= v,
+                ReduceOp::Max => acc[p] = acc[p].max(v),
+                ReduceOp::Min => acc[p] = acc[p].min(v),
+                ReduceOp::ArgMax if v > acc[p] => (acc[p], arg[p]) = (v, seen[p]),
+                ReduceOp::ArgMin if v < acc[p] => (acc[p], arg[p]) = (v, seen[p]),
+                _ => {}
+            }
+            seen[p] += 1.0;
+        }
+        Array::new(shape, if self.is_arg() { arg } else { acc })
+    }
+
+    fn lower(&self) -> Lower<'_> {
+        Lower::Reduce(self.op, &self.axes)
+    }
+}
+
+impl Tensor {
+    #[track_caller]
+    fn reduce(&self, op: ReduceOp, axes: &[isize]) -> Tensor {
+        let reduce = Reduce { op, axes: vec![] };
+        let axes = self.axes(reduce.name(), axes);
+        if axes.is_empty() && !reduce.is_arg() {
+            return self.clone();
+        }
+        Tensor::apply(Reduce { op, axes }, &[self])
+    }
+
+    #[track_caller]
+    fn keepdim(&self, reduced: Tensor, axes: &[isize]) -> Tensor {
+        let mut shape = self.shape().to_vec();
+        self.axes("keepdim", axes).iter().for_each(|&a| shape[a] = 1);
+        reduced.reshape(shape)
+    }
+
+    /// Sum over `axes` (negative ones count from the end), which are dropped. Of nothing: 0.
+    #[track_caller]
+    pub fn sum(&self, axes: &[isize]) -> Tensor {
+        self.reduce(ReduceOp::Sum, axes)
+    }
+
+    /// Sum over `axes`, which stay with extent 1.
+    #[track_caller]
+    pub fn sum_keepdim(&self, axes: &[isize]) -> Tensor {
+        self.keepdim(self.sum(axes), axes)
+    }
+
+    /// Mean over `axes`, which are dropped.
+    #[track_caller]
+    pub fn mean(&self, axes: &[isize]) -> Tensor {
+        let n: usize = self.axes("mean", axes).iter().map(|&a| self.shape()[a]).product();
+        self.sum(axes) / self.lit(n as f64)
+    }
+
+    /// Mean over `axes`, which stay with extent 1.
+    #[track_caller]
+    pub fn mean_keepdim(&self, axes: &[isize]) -> Tensor {
+        self.keepdim(self.mean(axes), axes)
+    }
+
+    /// Sum of all elements.
+    #[track_caller]
+    pub fn sum_all(&self) -> Tensor {
+        self.sum(&(0..self.rank() as isize).collect::<Vec<_>>())
+    }
+
+    /// Mean of all elements.
+    #[track_caller]
+    pub fn mean_all(&self) -> Tensor {
+        self.mean(&(0..self.rank() as isize).collect::<Vec<_>>())
+    }
+
+    /// Greatest over `axes`, which are dropped; the gradient is shared evenly between equal elements.
+    #[track_caller]
+    pub fn max(&self, axes: &[isize]) -> Tensor {
+        self.reduce(ReduceOp::Max, axes)
+    }
+
+    /// Greatest over `axes`, which stay with extent 1.
+    #[track_caller]
+    pub fn max_keepdim(&self, axes: &[isize]) -> Tensor {
+        self.keepdim(self.max(axes), axes)
+    }
+
+    /// Least over `axes`, which are dropped; the gradient is shared evenly between equal elements.
+    #[track_caller]
+    pub fn min(&self, axes: &[isize]) -> Tensor {
+        self.reduce(ReduceOp::Min, axes)
+    }
+
+    /// Position of the first greatest element over `axes`, counted row-major among them: u32.
+    #[track_caller]
+    pub fn argmax(&self, axes: &[isize]) -> Tensor {
+        self.reduce(ReduceOp::ArgMax, axes)
+    }
+
+    /// Position of the first least element over `axes`, counted row-major among them: u32.
+    #[track_caller]
+    pub fn argmin(&self, axes: &[isize]) -> Tensor {
+        self.reduce(ReduceOp::ArgMin, axes)
+    }
+
+    /// Variance over `axes`, which are dropped: the mean squared distance from the mean (biased, as normalisation wants).
+    #[track_caller]
+    pub fn variance(&self, axes: &[isize]) -> Tensor {
+        (self - self.mean_keepdim(axes)).square().mean(axes)
+    }
+}
+
+pub(crate) fn cases() -> Vec<OpCase> {
+    let shapes: &[(&[usize], &[isize])] = &[
+        (&[3, 4, 5], &[1]),
+        (&[3, 4, 5], &[0, 2]),
+        (&[70, 3], &[0]),
+        (&[2, 523], &[-1]),
+        (&[6], &[0]),
+        (&[1, 1], &[0, 1]),
+        (&[5, 1, 2], &[1]),
+        (&[0, 3], &[1]),
+    ];
+    type Fold = fn(&Tensor, &[isize]) -> Tensor;
+    let folds: &[(&'static str, Fold)] = &[
+        ("sum", |x, a| x.square().sum(a)),
+        ("mean", |x, a| x.square().mean(a)),
+        ("max", |x, a| (x * 2.0).max(a)),
+        ("min", |x, a| (x * 2.0).min(a)),
+        ("variance", |x, a| x.variance(a)),
+        ("argmax", |x, a| x.argmax(a).cast(DType::F32) * x.sum(a)),
+        ("argmin", |x, a| x.argmin(a).cast(DType::F32) * x.sum(a)),
+    ];
+    let mut all = vec![];
+    for &(name, fold) in folds {
+        for &(shape, axes) in shapes {
+            all.push(OpCase::new(name, format!("{name} {shape:?} over {axes:?}"), &[shape], move |x| {
+                fold(&x[0], axes)
+            }));
+        }
+    }
+    all.push(OpCase::new("sum", "sum of nothing", &[&[0, 3]], |x| x[0].sum(&[0])));
+    all.push(OpCase::new("sum", "sum of a transpose with a broadcast", &[&[4, 6], &[4]], |x| {
+        (x[0].permute(&[1, 0]) * &x[1]).sum(&[1])
+    }));
+    all
+}

@@ -1,0 +1,152 @@
+//! Sliding windows as views, with two operations that are each other's gradient.
+//!
+//! Both have a position axis and a tap axis. [`Tensor::window`] is built from the first by broadcasting; pooling in any
+//! number of dimensions is windows followed by a reduction, and their gradients come by themselves.
+
+use crate::op::{Array, DimIndex, Guard, IndexMap, Lower, Op, View};
+use crate::{OpCase, Tensor};
+use wgrad_device::DType;
+
+/// Window geometry along one axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// Number of taps.
+    pub size: usize,
+    /// Distance between windows.
+    pub stride: usize,
+    /// Distance between taps.
+    pub dilation: usize,
+    /// Padding before and after.
+    pub padding: (usize, usize),
+}
+
+impl Window {
+    /// Number of windows over `n` elements: `(n + padding - dilation * (size - 1) - 1) / stride + 1`.
+    ///
+    /// # Errors
+    /// If not one window fits.
+    pub fn count(&self, n: usize) -> Result<usize, String> {
+        let span = self.dilation * (self.size.max(1) - 1) + 1;
+        let wide = n + self.padding.0 + self.padding.1;
+        if self.size == 0 || self.stride == 0 || self.dilation == 0 || wide < span {
+            return Err(format!(
+                "no window of {} (stride {}, dilation {}) fits {n} elements padded by {:?}",
+                self.size, self.stride, self.dilation, self.padding
+            ));
+        }
+        Ok((wide - span) / self.stride + 1)
+    }
+}
+
+/// Gather (`out[o, r] = in[o*stride + r*dilation - pad, r]`, `fill` where outside) or, inverted, scatter
+/// (`out[h, r] = in[(h + pad - r*dilation) / stride, r]`, 0 where that is no window).
+#[derive(Debug)]
+struct Taps {
+    axis: usize,
+    tap: usize,
+    window: Window,
+    /// Extent of the result's position axis.
+    len: usize,
+    fill: f64,
+    scatter: bool,
+}
+
+impl Op for Taps {
+    fn name(&self) -> &'static str {
+        if self.scatter { "tap_scatter" } else { "tap_gather" }
+    }
+    fn infer(&self, inputs: &[&Tensor]) -> Result<(Vec<usize>, DType), String> {
+        let mut shape = inputs[0].shape().to_vec();
+        shape[self.axis] = self.len;
+        Ok((shape, inputs[0].dtype()))
+    }
+    fn gradient(&self, output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>, String> {
+        let len = output.inputs()[0].shape()[self.axis];
+        let op = Taps { axis: self.axis, tap: self.tap, window: self.window, len, fill: 0.0, scatter: !self.scatter };
+        Ok(vec![Some(Tensor::apply(op, &[grad]))])
+    }
+    fn reference(&self, inputs: &[&Array], shape: &[usize]) -> Array {
+        let n = inputs[0].shape[self.axis] as i64;
+        let Window { stride, dilation, padding, .. } = self.window;
+        let (s, d, p) = (stride as i64, dilation as i64, padding.0 as i64);
+        Array::from_fn(shape, |i| {
+            let (o, r) = (i[self.axis] as i64, i[self.tap] as i64);
+            let at = if self.scatter {
+                let v = o + p - r * d;
+                if v % s != 0 {
+                    return 0.0;
+                }
+                v / s
+            } else {
+                o * s + r * d - p
+            };
+            if at < 0 || at >= n {
+                return self.fill;
+            }
+            let mut index = i.to_vec();
+            index[self.axis] = at as usize;
+            inputs[0].at(&index)
+        })
+    }
+    fn lower(&self) -> Lower<'_> {
+        Lower::View(self)
+    }
+}
+
+impl View for Taps {
+    fn fill(&self) -> f64 {
+        self.fill
+    }
+
+    fn map(&self, map: &IndexMap, input: &[usize], _: &[usize]) -> Option<IndexMap> {
+        let mut map = map.clone();
+        let DimIndex { affine: o, div } = map.dims[self.axis].clone();
+        let DimIndex { affine: r, div: 1 } = &map.dims[self.tap] else { return None };
+        let Window { stride, dilation, padding, .. } = self.window;
+        let (affine, div) = if self.scatter {
+            // (o/div + pad - r*dilation) / stride
+            (o.scaled(1, (padding.0 * div) as i64).plus(r, -((dilation * div) as i64)), div * stride)
+        } else {
+            // o/div * stride + r*dilation - pad
+            (o.scaled(stride as i64, -((padding.0 * div) as i64)).plus(r, (dilation * div) as i64), div)
+        };
+        map.guards.push(Guard { affine: affine.clone(), div, len: input[self.axis] });
+        map.dims[self.axis] = DimIndex { affine, div };
+        Some(map)
+    }
+}
+
+impl Tensor {
+    /// Sliding windows along `axis`: the axis counts windows, and a new last axis counts their elements. `fill` stands
+    /// where a window reaches into the padding.
+    #[track_caller]
+    pub fn window(&self, axis: isize, window: Window, fill: f32) -> Tensor {
+        let axis = self.axis("window", axis);
+        let len = match window.count(self.shape()[axis]) {
+            Ok(len) => len,
+            Err(reason) => crate::fail("window", format!("axis {axis} of {:?}: {reason}", self.shape())),
+        };
+        let tap = self.rank();
+        let mut wide = self.shape().to_vec();
+        wide.push(window.size);
+        let x = self.unsqueeze(tap).broadcast_to(wide);
+        Tensor::apply(Taps { axis, tap, window, len, fill: fill as f64, scatter: false }, &[&x])
+    }
+}
+
+pub(crate) fn cases() -> Vec<OpCase> {
+    let case = |n: usize, size, stride, dilation, padding| {
+        let w = Window { size, stride, dilation, padding };
+        OpCase::new("window", format!("window of {n}: {w:?}"), &[&[2, n, 3]], move |x| {
+            let y = (&x[0] * 2.0).window(1, w, 0.0);
+            (&y * &y).sum(&[-1])
+        })
+    };
+    vec![
+        case(7, 3, 1, 1, (1, 1)),
+        case(8, 2, 2, 1, (0, 0)),
+        case(9, 3, 2, 2, (2, 1)),
+        case(5, 1, 3, 1, (0, 0)),
+        case(1, 3, 1, 1, (1, 1)),
+    ]
+}
