@@ -7,6 +7,7 @@ mod ops;
 pub mod reference;
 mod shape;
 mod tensor;
+mod updates;
 
 pub use autodiff::{gradients, gradients_of};
 pub use error::{Error, ShapeError, checked, fail};
@@ -18,4 +19,5 @@ pub use ops::leaf::{Init, Scalar};
 pub use ops::taps::Window;
 pub use ops::{OpCase, registry};
 pub use tensor::Tensor;
+pub use updates::Updates;
 pub use wgrad_device::{DType, Device, DeviceChoice, DeviceError};

@@ -9,7 +9,7 @@ use wgrad_device::{Affine, Binary, DType, Unary};
 /// An operation: one file in `ops/`.
 ///
 /// Equal operations must print equally by `Debug`, parameters included: the compiler shares equal expressions by that.
-pub trait Op: Debug + Send + Sync + 'static {
+pub trait Op: Debug + Send + Sync + std::any::Any {
     /// The name under which users know it.
     fn name(&self) -> &'static str;
 
@@ -30,6 +30,13 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// The name, if this is a leaf that is bound by name.
     fn leaf_name(&self) -> Option<&str> {
         None
+    }
+}
+
+impl dyn Op {
+    /// The operation as a concrete type, if it is one.
+    pub(crate) fn downcast<T: Op>(&self) -> Option<&T> {
+        (self as &dyn std::any::Any).downcast_ref()
     }
 }
 

@@ -242,8 +242,9 @@ pub(crate) fn cases() -> Vec<OpCase> {
             let case = match op {
                 Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => {
                     OpCase::new(row.name, name, &[a, b], move |x| {
-                        let bits = |t: &Tensor| (t * 9.0).stop_gradient().cast(DType::U32);
-                        let y = bits(&x[0]).binary(op, &bits(&x[1])).cast(DType::F32).mul_scalar(1.0 / 4096.0);
+                        let bits = |t: &Tensor, f: f32| (t * f).stop_gradient().cast(DType::U32);
+                        let y =
+                            bits(&x[0], 9.0).binary(op, &bits(&x[1], 4.0)).cast(DType::F32).mul_scalar(1.0 / 4096.0);
                         &(&x[0] + &x[1]) * &y
                     })
                 }

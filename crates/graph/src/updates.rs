@@ -1,0 +1,102 @@
+//! What a program writes back.
+
+use crate::Tensor;
+use crate::ops::leaf::StateLeaf;
+use crate::ops::pack::offsets;
+
+/// State tensors and their new values, written at the end of a run. All new values are computed from old ones: no update
+/// sees another.
+#[derive(Clone, Debug, Default)]
+pub struct Updates {
+    pub(crate) list: Vec<Update>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Update {
+    /// One state tensor, or several that are written as a pack.
+    pub states: Vec<Tensor>,
+    pub value: Tensor,
+    pub packed: bool,
+}
+
+impl Updates {
+    /// Nothing to write.
+    pub fn new() -> Updates {
+        Updates::default()
+    }
+
+    /// `state` becomes `value`.
+    ///
+    /// # Panics
+    /// If `state` is no state tensor, or shape or type differ.
+    #[track_caller]
+    pub fn assign(&mut self, state: &Tensor, value: &Tensor) {
+        check_state(state);
+        if (state.shape(), state.dtype()) != (value.shape(), value.dtype()) {
+            crate::fail(
+                "assign",
+                format!(
+                    "\"{}\" is {} {:?}, its new value {} {:?}",
+                    state.name().unwrap_or_default(),
+                    state.dtype(),
+                    state.shape(),
+                    value.dtype(),
+                    value.shape()
+                ),
+            );
+        }
+        self.list.push(Update { states: vec![state.clone()], value: value.clone(), packed: false });
+    }
+
+    /// `states` become what `value`, a tensor like [`Tensor::pack`] of them, holds. The states will lie next to each other
+    /// in memory, so that one kernel writes them all.
+    ///
+    /// # Panics
+    /// If one is no f32 state tensor, or `value` has another size than their pack.
+    #[track_caller]
+    pub fn assign_pack(&mut self, states: &[&Tensor], value: &Tensor) {
+        for s in states {
+            check_state(s);
+        }
+        let (_, total) = offsets(states.iter().map(|s| s.count()));
+        if value.shape() != [total] {
+            crate::fail("assign_pack", format!("the pack has [{total}] elements, its new value {:?}", value.shape()));
+        }
+        self.list.push(Update {
+            states: states.iter().map(|&s| s.clone()).collect(),
+            value: value.clone(),
+            packed: true,
+        });
+    }
+
+    /// Adds another list's updates.
+    pub fn extend(&mut self, other: &Updates) {
+        self.list.extend(other.list.iter().cloned());
+    }
+
+    /// The state tensors that are written.
+    pub fn states(&self) -> impl Iterator<Item = &Tensor> {
+        self.list.iter().flat_map(|u| &u.states)
+    }
+
+    /// Each written state tensor with its new value (packs taken apart): for tests against a reference.
+    pub fn values(&self) -> Vec<(Tensor, Tensor)> {
+        let mut all = vec![];
+        for u in &self.list {
+            if u.packed {
+                let shapes: Vec<&[usize]> = u.states.iter().map(|s| s.shape()).collect();
+                all.extend(u.states.iter().cloned().zip(u.value.unpack(&shapes)));
+            } else {
+                all.push((u.states[0].clone(), u.value.clone()));
+            }
+        }
+        all
+    }
+}
+
+#[track_caller]
+fn check_state(t: &Tensor) {
+    if t.op().downcast::<StateLeaf>().is_none() {
+        crate::fail("assign", format!("{t:?} is no state tensor"));
+    }
+}
