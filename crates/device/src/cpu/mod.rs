@@ -1,7 +1,10 @@
 //! The CPU backend: for tests, and for people without a GPU.
 
 pub(crate) mod contraction;
+pub(crate) mod fold;
 pub(crate) mod interpret;
+mod ops;
+mod walk;
 
 use crate::{Adapter, AdapterKind, DeviceError, Launch};
 use std::alloc::{Layout, alloc_zeroed, dealloc};

@@ -36,7 +36,8 @@ impl Kernel for Map {
     }
 
     fn run_cpu(&self, io: &CpuIo) {
-        Interpreter::new(&self.expr, &self.domain, &self.inputs).map(io, &self.outputs);
+        let rank = self.domain.len();
+        Interpreter::new(&self.expr, &self.domain, rank, &self.outputs, &self.inputs).map(io, &self.outputs);
     }
 
     fn passes(&self, adapter: &Adapter, aliases: &[Option<usize>]) -> Vec<Pass> {

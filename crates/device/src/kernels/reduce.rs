@@ -1,7 +1,7 @@
 //! Fused reductions: an expression is evaluated over a domain and folded over its last dimensions.
 
 use crate::kernels::map::expr_bytes;
-use crate::{Adapter, Cost, CpuIo, DType, Expr, ExprId, Kernel, Pass, cpu::interpret::Interpreter, gpu::codegen};
+use crate::{Adapter, Cost, CpuIo, DType, Expr, ExprId, Kernel, Pass, cpu, gpu::codegen};
 
 /// How values are folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,7 +80,7 @@ impl Kernel for Reduce {
     }
 
     fn run_cpu(&self, io: &CpuIo) {
-        Interpreter::new(&self.expr, &self.domain(), &self.inputs).reduce(io, self);
+        cpu::fold::run(self, io);
     }
 
     fn passes(&self, adapter: &Adapter, _aliases: &[Option<usize>]) -> Vec<Pass> {

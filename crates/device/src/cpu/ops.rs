@@ -1,0 +1,167 @@
+//! What each scalar operation does to a block. Blocks are of fixed size so that the loops compile to plain vector code.
+
+use super::interpret::BLOCK;
+use crate::{Binary, DType, Unary, philox};
+use half::f16;
+
+type Words = [u32; BLOCK];
+
+#[inline(always)]
+fn f1(a: &Words, out: &mut Words, f: impl Fn(f32) -> f32) {
+    for i in 0..BLOCK {
+        out[i] = f(f32::from_bits(a[i])).to_bits();
+    }
+}
+
+#[inline(always)]
+fn w1(a: &Words, out: &mut Words, f: impl Fn(u32) -> u32) {
+    for i in 0..BLOCK {
+        out[i] = f(a[i]);
+    }
+}
+
+#[inline(always)]
+fn f2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(f32, f32) -> f32) {
+    for i in 0..BLOCK {
+        out[i] = f(f32::from_bits(a[i]), f32::from_bits(b[i])).to_bits();
+    }
+}
+
+#[inline(always)]
+fn f2b(a: &Words, b: &Words, out: &mut Words, f: impl Fn(f32, f32) -> bool) {
+    for i in 0..BLOCK {
+        out[i] = f(f32::from_bits(a[i]), f32::from_bits(b[i])) as u32;
+    }
+}
+
+#[inline(always)]
+fn w2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(u32, u32) -> u32) {
+    for i in 0..BLOCK {
+        out[i] = f(a[i], b[i]);
+    }
+}
+
+#[inline(always)]
+fn i2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(i32, i32) -> i32) {
+    for i in 0..BLOCK {
+        out[i] = f(a[i] as i32, b[i] as i32) as u32;
+    }
+}
+
+#[inline(always)]
+pub(super) fn unary(op: Unary, dtype: DType, a: &Words, out: &mut Words) {
+    match (op, dtype) {
+        (Unary::Neg, DType::I32) => w1(a, out, |x| (x as i32).wrapping_neg() as u32),
+        (Unary::Abs, DType::I32) => w1(a, out, |x| (x as i32).wrapping_abs() as u32),
+        (Unary::Neg, _) => f1(a, out, |x| -x),
+        (Unary::Abs, _) => f1(a, out, f32::abs),
+        (Unary::Exp, _) => f1(a, out, f32::exp),
+        (Unary::Log, _) => f1(a, out, f32::ln),
+        (Unary::Sqrt, _) => f1(a, out, f32::sqrt),
+        (Unary::Recip, _) => f1(a, out, |x| 1.0 / x),
+        (Unary::Sin, _) => f1(a, out, f32::sin),
+        (Unary::Cos, _) => f1(a, out, f32::cos),
+        (Unary::Tanh, _) => f1(a, out, f32::tanh),
+        (Unary::Floor, _) => f1(a, out, f32::floor),
+        (Unary::Ceil, _) => f1(a, out, f32::ceil),
+        (Unary::Round, _) => f1(a, out, f32::round_ties_even),
+        (Unary::Not, _) => w1(a, out, |x| (x == 0) as u32),
+        (Unary::IsFinite, _) => w1(a, out, |x| (x & 0x7fff_ffff < 0x7f80_0000) as u32),
+    }
+}
+
+#[inline(always)]
+pub(super) fn binary(op: Binary, dtype: DType, a: &Words, b: &Words, out: &mut Words) {
+    use Binary::*;
+    match dtype {
+        DType::F32 | DType::F16 => match op {
+            Add => f2(a, b, out, |x, y| x + y),
+            Sub => f2(a, b, out, |x, y| x - y),
+            Mul => f2(a, b, out, |x, y| x * y),
+            Div => f2(a, b, out, |x, y| x / y),
+            Rem => f2(a, b, out, |x, y| x % y),
+            // Written as a comparison: `f32::min` has rules for NaN that vector instructions lack.
+            Min => f2(a, b, out, |x, y| if x < y { x } else { y }),
+            Max => f2(a, b, out, |x, y| if x > y { x } else { y }),
+            Pow => f2(a, b, out, f32::powf),
+            Lt => f2b(a, b, out, |x, y| x < y),
+            Le => f2b(a, b, out, |x, y| x <= y),
+            Eq => f2b(a, b, out, |x, y| x == y),
+            Ne => f2b(a, b, out, |x, y| x != y),
+            And | Or | Xor | Shl | Shr => unreachable!("{op:?} of floats"),
+        },
+        DType::I32 => match op {
+            Add => i2(a, b, out, i32::wrapping_add),
+            Sub => i2(a, b, out, i32::wrapping_sub),
+            Mul => i2(a, b, out, i32::wrapping_mul),
+            Div => i2(a, b, out, |x, y| if y == 0 { 0 } else { x.wrapping_div(y) }),
+            Rem => i2(a, b, out, |x, y| if y == 0 { 0 } else { x.wrapping_rem(y) }),
+            Min => i2(a, b, out, i32::min),
+            Max => i2(a, b, out, i32::max),
+            Lt => i2(a, b, out, |x, y| (x < y) as i32),
+            Le => i2(a, b, out, |x, y| (x <= y) as i32),
+            _ => words(op, a, b, out),
+        },
+        DType::U32 | DType::Bool => match op {
+            Add if dtype == DType::Bool => w2(a, b, out, |x, y| x | y),
+            Add => w2(a, b, out, u32::wrapping_add),
+            Sub => w2(a, b, out, u32::wrapping_sub),
+            Mul => w2(a, b, out, u32::wrapping_mul),
+            Div => w2(a, b, out, |x, y| x.checked_div(y).unwrap_or(0)),
+            Rem => w2(a, b, out, |x, y| x.checked_rem(y).unwrap_or(0)),
+            Min => w2(a, b, out, u32::min),
+            Max => w2(a, b, out, u32::max),
+            Lt => w2(a, b, out, |x, y| (x < y) as u32),
+            Le => w2(a, b, out, |x, y| (x <= y) as u32),
+            _ => words(op, a, b, out),
+        },
+    }
+}
+
+/// What does not depend on the sign.
+#[inline(always)]
+fn words(op: Binary, a: &Words, b: &Words, out: &mut Words) {
+    match op {
+        Binary::Eq => w2(a, b, out, |x, y| (x == y) as u32),
+        Binary::Ne => w2(a, b, out, |x, y| (x != y) as u32),
+        Binary::And => w2(a, b, out, |x, y| x & y),
+        Binary::Or => w2(a, b, out, |x, y| x | y),
+        Binary::Xor => w2(a, b, out, |x, y| x ^ y),
+        Binary::Shl => w2(a, b, out, |x, y| x << (y & 31)),
+        Binary::Shr => w2(a, b, out, |x, y| x >> (y & 31)),
+        _ => unreachable!("{op:?} of integers"),
+    }
+}
+
+#[inline(always)]
+pub(super) fn select(c: &Words, a: &Words, b: &Words, out: &mut Words) {
+    for i in 0..BLOCK {
+        out[i] = if c[i] != 0 { a[i] } else { b[i] };
+    }
+}
+
+#[inline(always)]
+pub(super) fn cast(from: DType, to: DType, a: &Words, out: &mut Words) {
+    use DType::*;
+    match (from, to) {
+        (F32 | F16, Bool) => w1(a, out, |x| (f32::from_bits(x) != 0.0) as u32),
+        (_, Bool) => w1(a, out, |x| (x != 0) as u32),
+        (F32 | F16, U32) => w1(a, out, |x| f32::from_bits(x) as u32),
+        (F32 | F16, I32) => w1(a, out, |x| f32::from_bits(x) as i32 as u32),
+        (U32 | Bool, F32) => w1(a, out, |x| (x as f32).to_bits()),
+        (I32, F32) => w1(a, out, |x| (x as i32 as f32).to_bits()),
+        (F32, F16) => f1(a, out, |x| f16::from_f32(x).to_f32()),
+        (U32 | Bool, F16) => w1(a, out, |x| f16::from_f32(x as f32).to_f32().to_bits()),
+        (I32, F16) => w1(a, out, |x| f16::from_f32(x as i32 as f32).to_f32().to_bits()),
+        // Between integers, and f16 to f32: the words stay.
+        _ => out.copy_from_slice(a),
+    }
+}
+
+#[inline(always)]
+pub(super) fn philox_block(args: [&Words; 5], lane: u32, out: &mut [u32]) {
+    let [k0, k1, c0, c1, c2] = args;
+    for i in 0..out.len() {
+        out[i] = philox([k0[i], k1[i]], [c0[i], c1[i], c2[i], 0])[lane as usize];
+    }
+}
