@@ -41,7 +41,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
 
-    /// The directory for checkpoints and metrics [default: runs/<example>]
+    /// The directory for checkpoints and metrics; without it, runs/ and the name of the example
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
