@@ -94,6 +94,8 @@ fn a_kill_at_any_point_leaves_one_whole_checkpoint() {
         let expected = changes[killed_after].0;
         assert_eq!(step_of(dir.path()), expected, "killed after change {killed_after}");
         assert_eq!(step_of(dir.path()), expected, "and once more");
+        let tensors = checkpoint::load(dir.path().join(MODEL)).unwrap();
+        assert_eq!(tensors, self::tensors(expected as f32), "the model is in its place");
         // And the run goes on from there.
         saved(&dir, 9);
         assert_eq!(step_of(dir.path()), 9);
@@ -103,6 +105,22 @@ fn a_kill_at_any_point_leaves_one_whole_checkpoint() {
     copy(old.path(), dir.path());
     changes.iter().for_each(|(_, change)| change(dir.path()));
     assert_eq!(names(dir.path()), names(new.path()));
+}
+
+/// `save` itself, stopped where it replaces one of the files: a directory in that place cannot be replaced.
+#[test]
+fn a_save_stopped_half_way_leaves_one_whole_checkpoint() {
+    for (blocked, expected) in [(MANIFEST, 1), (MODEL, 2), (STATE, 2)] {
+        let dir = TempDir::new("run");
+        let run = saved(&dir, 1);
+        let (place, aside) = (dir.path().join(blocked), dir.path().join("aside"));
+        fs::rename(&place, &aside).unwrap();
+        fs::create_dir_all(place.join("full")).unwrap();
+        run.save(&manifest(2), &tensors(2.0), &tensors(-2.0)).unwrap_err();
+        fs::remove_dir_all(&place).unwrap();
+        fs::rename(&aside, &place).unwrap();
+        assert_eq!(step_of(dir.path()), expected, "stopped at {blocked}");
+    }
 }
 
 #[test]

@@ -136,6 +136,24 @@ fn epochs_and_seeds_differ() {
 }
 
 #[test]
+fn an_example_is_augmented_by_its_own_numbers() {
+    // All images alike: what differs is their augmentation.
+    let images = (0..40).flat_map(|_| [10, 50, 100, 150]).collect();
+    let alike = ImageSet::new("alike", images, [1, 2, 2], vec![0; 40], vec!["a".into()]).unwrap();
+    let alike: Arc<ImageSet> = Arc::new(alike);
+    let images = |batch_size, epoch| -> Vec<Vec<u32>> {
+        let options = LoaderOptions { shuffle: false, ..options(batch_size) };
+        let batches = contents(&Loader::new(alike.clone(), options).unwrap(), epoch, 0, |_| 0);
+        let images = batches.iter().flat_map(|batch| batch.0.chunks(4));
+        images.map(|image| image.iter().map(|v| v.to_bits()).collect()).collect()
+    };
+    let kinds: std::collections::BTreeSet<_> = images(40, 0).into_iter().collect();
+    assert!(kinds.len() > 9, "only {} different images in one batch", kinds.len());
+    assert_eq!(images(40, 0), images(8, 0));
+    assert_ne!(images(40, 0), images(40, 1));
+}
+
+#[test]
 fn normalisation_is_applied() {
     let mut options = LoaderOptions::test(1, Normalize { mean: vec![0.5], std: vec![0.25] });
     options.batch_size = 1;
