@@ -135,7 +135,7 @@ mod tests {
         // Standard deviation is 91: five of them on either side.
         assert!(counts.iter().all(|&n| n.abs_diff(10_000) < 460), "{counts:?}");
         // Without rejection, a bound of three quarters of the range would give multiples of three every other time.
-        let multiples = (0..60_000).filter(|_| stream.below(3 << 30) % 3 == 0).count();
+        let multiples = (0..60_000).filter(|_| stream.below(3 << 30).is_multiple_of(3)).count();
         assert!(multiples.abs_diff(20_000) < 600, "{multiples} multiples of three");
         assert_eq!(stream.below(1), 0);
         assert_eq!(stream.below(0), 0);
