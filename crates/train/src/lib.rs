@@ -1,1 +1,32 @@
-//! wgrad-train
+//! What surrounds a model while it is trained: data sets and their batches, checkpoints, metrics, progress, and the
+//! command line that the examples share.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`data`] | data sets, augmentation, and batches prepared in the background |
+//! | [`rng`] | random numbers that depend on seed and place only |
+//! | [`checkpoint`] | named tensors in safetensors files |
+//! | [`run_dir`] | a run's output directory: checkpoint and what resuming needs, crash-safe |
+//! | [`metrics`] | running means and `metrics.jsonl` |
+//! | [`progress`] | bars or plain lines |
+//! | [`options`] | the shared command line |
+//! | [`error`] | what can go wrong |
+
+mod atomic;
+pub mod checkpoint;
+pub mod data;
+pub mod error;
+pub mod metrics;
+pub mod options;
+pub mod progress;
+pub mod rng;
+pub mod run_dir;
+#[cfg(test)]
+mod testing;
+
+pub use checkpoint::{LoadReport, TensorData, TensorMap};
+pub use error::{DataError, TrainError, exit_with};
+pub use metrics::{MetricsLog, Part, Record, Running};
+pub use options::{Dump, RunOptions};
+pub use progress::Progress;
+pub use run_dir::{Manifest, RunDir, Saved};
