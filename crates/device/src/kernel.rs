@@ -19,7 +19,7 @@ pub trait Kernel: Debug + Send + Sync {
     /// shares, if any; that input must then be accessed through the output's binding.
     fn passes(&self, adapter: &Adapter, aliases: &[Option<usize>]) -> Vec<Pass>;
 
-    /// Bytes of scratch memory that [`Kernel::passes`] wants on `adapter`.
+    /// Bytes of scratch memory that [`Kernel::passes`] wants on `adapter`. Not asked for on the CPU backend.
     fn scratch(&self, adapter: &Adapter) -> usize {
         let _ = adapter;
         0

@@ -83,9 +83,9 @@ pub(crate) fn topological(root: &Tensor) -> BTreeMap<u64, Tensor> {
     let mut seen = BTreeMap::new();
     let mut stack = vec![root.clone()];
     while let Some(t) = stack.pop() {
-        if !seen.contains_key(&t.id()) {
+        if let std::collections::btree_map::Entry::Vacant(place) = seen.entry(t.id()) {
             stack.extend(t.inputs().iter().cloned());
-            seen.insert(t.id(), t);
+            place.insert(t);
         }
     }
     seen

@@ -1,15 +1,19 @@
 //! Tensors as expressions, their gradients, and the compiler that turns a whole training step into kernels.
 
 mod autodiff;
+mod compile;
 mod error;
 mod op;
 mod ops;
+mod program;
 pub mod reference;
 mod shape;
+mod state;
 mod tensor;
 mod updates;
 
 pub use autodiff::{gradients, gradients_of};
+pub use compile::{CompileOptions, Dump};
 pub use error::{Error, ShapeError, checked, fail};
 pub use op::Array;
 pub use ops::batch_norm::BatchNorm;
@@ -18,6 +22,8 @@ pub use ops::cross_entropy::CrossEntropy;
 pub use ops::leaf::{Init, Scalar};
 pub use ops::taps::Window;
 pub use ops::{OpCase, registry};
+pub use program::{Data, Outputs, Program, Summary};
+pub use state::State;
 pub use tensor::Tensor;
 pub use updates::Updates;
 pub use wgrad_device::{DType, Device, DeviceChoice, DeviceError};

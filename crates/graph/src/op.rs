@@ -41,6 +41,7 @@ impl dyn Op {
 }
 
 /// How an operation becomes (part of) a kernel.
+#[allow(clippy::large_enum_variant)] // short-lived
 pub enum Lower<'a> {
     /// Given from outside by name: an input.
     Input(&'a crate::ops::leaf::Input),

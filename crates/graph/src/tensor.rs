@@ -23,7 +23,7 @@ pub struct Tensor(Arc<Node>);
 
 struct Node {
     id: u64,
-    op: Box<dyn Op>,
+    op: Arc<dyn Op>,
     inputs: Vec<Tensor>,
     shape: Vec<usize>,
     dtype: DType,
@@ -36,14 +36,10 @@ impl Tensor {
     /// Applies an operation.
     #[track_caller]
     pub(crate) fn apply(op: impl Op, inputs: &[&Tensor]) -> Tensor {
-        Tensor::apply_box(Box::new(op), inputs)
-    }
-
-    #[track_caller]
-    pub(crate) fn apply_box(op: Box<dyn Op>, inputs: &[&Tensor]) -> Tensor {
         let site = Location::caller();
         match op.infer(inputs) {
             Ok((shape, dtype)) => {
+                debug_assert!(crate::ops::NAMES.contains(&op.name()), "{} is not in ops::NAMES", op.name());
                 if count(&shape) >= 1 << 31 {
                     raise(ShapeError {
                         op: op.name().into(),
@@ -51,19 +47,32 @@ impl Tensor {
                         site,
                     })
                 }
-                // Ids grow from arguments to results, so ascending ids are a topological order.
-                let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-                Tensor(Arc::new(Node {
-                    id,
-                    op,
-                    inputs: inputs.iter().map(|&t| t.clone()).collect(),
-                    shape,
-                    dtype,
-                    site,
-                }))
+                Tensor::from_parts(Arc::new(op), inputs.iter().map(|&t| t.clone()).collect(), shape, dtype, site)
             }
             Err(reason) => raise(ShapeError { op: op.name().into(), reason, site }),
         }
+    }
+
+    fn from_parts(
+        op: Arc<dyn Op>,
+        inputs: Vec<Tensor>,
+        shape: Vec<usize>,
+        dtype: DType,
+        site: &'static Location<'static>,
+    ) -> Tensor {
+        // Ids grow from arguments to results, so ascending ids are a topological order.
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Tensor(Arc::new(Node { id, op, inputs, shape, dtype, site }))
+    }
+
+    /// The same operation on other arguments of the same shapes and types.
+    pub(crate) fn with_inputs(&self, inputs: Vec<Tensor>) -> Tensor {
+        Tensor::from_parts(self.0.op.clone(), inputs, self.0.shape.clone(), self.0.dtype, self.0.site)
+    }
+
+    /// Another operation in this tensor's place: of the same shape and type, from the same place in the user's code.
+    pub(crate) fn replaced_by(&self, op: impl Op, inputs: Vec<Tensor>) -> Tensor {
+        Tensor::from_parts(Arc::new(op), inputs, self.0.shape.clone(), self.0.dtype, self.0.site)
     }
 
     /// A tensor that is given at each run, by name.

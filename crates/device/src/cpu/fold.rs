@@ -24,9 +24,14 @@ pub(crate) fn run(r: &Reduce, io: &CpuIo) {
     if kept == 0 {
         return;
     }
+    let folder = Folder { r, io, kept, reduced };
+    if reduced == 0 {
+        // Nothing may be read: inputs may be empty.
+        (0..nodes.len()).for_each(|o| folder.store(o, 0, &vec![folder.start(o); kept]));
+        return;
+    }
     // Blocks run along the reduced elements of one output, or along outputs: whichever fills them better.
     let columns = kept >= 64 && (reduced < 128 || !reads_along_reduced(&by_rows));
-    let folder = Folder { r, io, kept, reduced };
     if columns { folder.columns(&by_rows.reduced_outside(&nodes)) } else { folder.rows(&by_rows) }
 }
 

@@ -61,6 +61,23 @@ impl Interpreter {
         Interpreter { expr, domain, kept, inputs, slots, slot_count, linear }
     }
 
+    /// The same, with input 0 of the expression being input `first` of the kernel.
+    pub fn with_first_input(mut self, first: usize) -> Interpreter {
+        for node in &mut self.expr.nodes {
+            if let ExprNode::Load { input, .. } = node {
+                *input += first;
+            }
+        }
+        // Indexed by the kernel's inputs; those before `first` are not loaded.
+        self.inputs.splice(0..0, std::iter::repeat_n(DType::F32, first));
+        self
+    }
+
+    /// The node that stands for a contraction's sum, if the expression uses it.
+    pub fn accumulator(&self) -> Option<ExprId> {
+        self.expr.nodes.iter().position(|n| *n == ExprNode::Accumulator)
+    }
+
     /// Number of elements in the domain.
     pub fn len(&self) -> usize {
         self.domain.iter().product()
@@ -103,8 +120,10 @@ impl Interpreter {
 
 /// Runs `tasks` tasks on the thread pool, or right here if there is only one.
 pub(super) fn run_tasks(tasks: usize, body: impl Fn(std::ops::Range<usize>) + Sync) {
-    if tasks <= 1 {
-        return body(0..tasks);
+    match tasks {
+        0 => return, // nothing may be read: inputs may be empty
+        1 => return body(0..1),
+        _ => {}
     }
     // Each job makes its own blocks, so jobs should not be too small; four a thread even out the load.
     let job = tasks.div_ceil(rayon::current_num_threads() * 4);
@@ -120,19 +139,21 @@ fn assign_slots(expr: &Expr, outputs: &[ExprId], domain: &[usize]) -> (Vec<usize
             last_use[a] = id;
         }
     }
+    // Filled once, before the first block: nobody else may write there.
+    let fixed = |id: ExprId| match &expr.nodes[id] {
+        ExprNode::Const(_) | ExprNode::Accumulator => true,
+        ExprNode::Load { access, .. } => access.is_scalar(domain),
+        _ => false,
+    };
     for id in 0..n {
-        let fixed = match &expr.nodes[id] {
-            ExprNode::Const(_) => true,
-            ExprNode::Load { access, .. } => access.is_scalar(domain),
-            _ => false,
-        };
-        if fixed || outputs.contains(&id) {
+        if fixed(id) || outputs.contains(&id) {
             last_use[id] = usize::MAX;
         }
     }
     let (mut slots, mut free, mut count) = (vec![0; n], vec![], 0);
     for id in 0..n {
-        slots[id] = free.pop().unwrap_or_else(|| {
+        let reused = if fixed(id) { None } else { free.pop() };
+        slots[id] = reused.unwrap_or_else(|| {
             count += 1;
             count - 1
         });
@@ -200,9 +221,7 @@ impl State {
                             let at = &self.index[r.index..r.index + rank];
                             let to = &mut out.0[r.start..r.start + r.len];
                             // SAFETY: the planner gives accesses that stay inside their buffers.
-                            walk::read_run(access, at, to, |p, s, to| unsafe {
-                                load_run(io, *input, dtype, p, s, to)
-                            });
+                            walk::read_run(access, at, to, |p, s, to| unsafe { load_run(io, *input, dtype, p, s, to) });
                         }
                     }
                 }
@@ -222,7 +241,7 @@ impl State {
                 ExprNode::Cast(a) => cast(it.expr.dtypes[*a], it.expr.dtypes[id], arg(*a), &mut out.0),
                 ExprNode::Bitcast(a) => out.0.copy_from_slice(arg(*a)),
                 ExprNode::Philox { args, lane } => {
-                    philox_block(args.map(|a| arg(a)), *lane, &mut out.0[..len]);
+                    philox_block(args.map(arg), *lane, &mut out.0[..len]);
                 }
             }
             if it.expr.dtypes[id] == DType::F16

@@ -49,11 +49,101 @@ pub struct Contraction {
 }
 
 impl Contraction {
+    /// The same contraction with as few sub-axes and guards as possible: sub-axes of extent 1 are dropped, neighbours
+    /// that every reader and writer walks as one are merged, guards that cannot fail are removed.
+    pub fn simplified(mut self) -> Contraction {
+        let domain = |x: &[usize], y: &[usize]| [&self.batch[..], x, y].concat();
+        self.a = self.a.clone().simplify(&domain(&self.m, &self.k));
+        self.b = self.b.clone().simplify(&domain(&self.k, &self.n));
+        // Which lists of strides hold a sub-axis, and where: a is over (batch, m, k), b over (batch, k, n), c and the
+        // epilogue over (batch, m, n).
+        for axis in [Axis::Batch, Axis::M, Axis::N, Axis::K] {
+            let mut d = 0;
+            while d < self.extents(axis).len() {
+                if self.extents(axis)[d] == 1 {
+                    self.strides(axis, d).into_iter().for_each(|(s, at)| {
+                        s.remove(at);
+                    });
+                    self.extents_mut(axis).remove(d);
+                } else {
+                    d += 1;
+                }
+            }
+            let mut d = 0;
+            while d + 1 < self.extents(axis).len() {
+                let n = self.extents(axis)[d + 1];
+                let one = self.strides(axis, d).iter().all(|(s, at)| s[*at] == s[at + 1] * n as i64);
+                if one {
+                    self.strides(axis, d).into_iter().for_each(|(s, at)| {
+                        s.remove(at);
+                    });
+                    let merged = self.extents(axis)[d] * n;
+                    self.extents_mut(axis)[d + 1] = merged;
+                    self.extents_mut(axis).remove(d);
+                } else {
+                    d += 1;
+                }
+            }
+        }
+        self
+    }
+
+    fn extents(&self, axis: Axis) -> &Vec<usize> {
+        match axis {
+            Axis::Batch => &self.batch,
+            Axis::M => &self.m,
+            Axis::N => &self.n,
+            Axis::K => &self.k,
+        }
+    }
+
+    fn extents_mut(&mut self, axis: Axis) -> &mut Vec<usize> {
+        match axis {
+            Axis::Batch => &mut self.batch,
+            Axis::M => &mut self.m,
+            Axis::N => &mut self.n,
+            Axis::K => &mut self.k,
+        }
+    }
+
+    /// Every list of strides that has sub-axis `d` of `axis`, with its place in the list.
+    fn strides(&mut self, axis: Axis, d: usize) -> Vec<(&mut Vec<i64>, usize)> {
+        let (b, m, k) = (self.batch.len(), self.m.len(), self.k.len());
+        let (in_a, in_b, in_c) = match axis {
+            Axis::Batch => (Some(d), Some(d), Some(d)),
+            Axis::M => (Some(b + d), None, Some(b + d)),
+            Axis::N => (None, Some(b + k + d), Some(b + m + d)),
+            Axis::K => (Some(b + m + d), Some(b + d), None),
+        };
+        let mut all: Vec<(&mut Vec<i64>, usize)> = vec![];
+        if let Some(at) = in_a {
+            all.extend(self.a.affines_mut().map(|a| (&mut a.strides, at)));
+        }
+        if let Some(at) = in_b {
+            all.extend(self.b.affines_mut().map(|a| (&mut a.strides, at)));
+        }
+        if let Some(at) = in_c {
+            all.push((&mut self.c.strides, at));
+            if let Some(e) = &mut self.epilogue {
+                all.extend(e.expr.affines_mut().into_iter().map(|a| (&mut a.strides, at)));
+            }
+        }
+        all
+    }
+
     /// Batch count, rows, columns and inner extent.
     pub fn sizes(&self) -> (usize, usize, usize, usize) {
         let p = |v: &[usize]| v.iter().product();
         (p(&self.batch), p(&self.m), p(&self.n), p(&self.k))
     }
+}
+
+#[derive(Clone, Copy)]
+enum Axis {
+    Batch,
+    M,
+    N,
+    K,
 }
 
 impl Kernel for Contraction {

@@ -44,10 +44,6 @@ impl Scalar {
     pub fn dtype(self) -> DType {
         self.dtype
     }
-
-    pub(crate) fn from_bits(dtype: DType, bits: u32) -> Scalar {
-        Scalar { dtype, bits }
-    }
 }
 
 impl fmt::Debug for Scalar {

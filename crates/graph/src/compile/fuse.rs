@@ -1,0 +1,428 @@
+//! Decides which values are stored and which are computed where they are used, and makes the groups that become kernels.
+
+use super::expression::{Builder, Stored};
+use super::{Group, Work};
+use crate::op::{ContractionSpec, IndexMap, Lower};
+use crate::shape::count;
+use crate::{Error, Tensor};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use wgrad_device::kernels::{Contraction, Epilogue};
+use wgrad_device::{Affine, DType, Expr, ExprNode};
+
+/// Storage buffers that a kernel may use: what WebGPU guarantees.
+pub(super) const MAX_BUFFERS: usize = 8;
+/// Values that an expression may load before part of it is stored; leaves room for outputs and scratch.
+const MAX_LOADS: usize = 5;
+/// Operations in an expression before part of it is stored.
+const MAX_NODES: usize = 96;
+
+/// One group for each stored value, in dependency order. `wanted` are the tensors whose values must exist in memory.
+/// `fused` turns off all fusion when false: every operation is stored, for comparison.
+pub(super) fn groups(
+    order: &BTreeMap<u64, Tensor>,
+    wanted: &[Tensor],
+    fused: bool,
+) -> Result<(Vec<Group>, Stored), Error> {
+    let mut forced: HashSet<u64> = HashSet::new();
+    // Whatever cannot be expressed inside a kernel is stored, and the decisions are made again. Each round stores at
+    // least one more, so this ends.
+    loop {
+        let stored = decide(order, wanted, &forced, fused);
+        match build(order, &stored) {
+            Ok(groups) => return Ok((groups, stored)),
+            Err(more) => {
+                if !forced.insert(more) {
+                    let t = &order[&more];
+                    return Err(Error::Compile(format!("{} built at {} cannot be lowered", t.op().name(), t.site())));
+                }
+            }
+        }
+    }
+}
+
+/// Chooses the values to store.
+fn decide(order: &BTreeMap<u64, Tensor>, wanted: &[Tensor], forced: &HashSet<u64>, fused: bool) -> Stored {
+    let mut users: HashMap<u64, usize> = HashMap::new();
+    let mut must: HashSet<u64> = forced.clone();
+    must.extend(wanted.iter().map(|t| t.id()));
+    for t in order.values() {
+        for i in t.inputs().iter().map(|i| i.id()).collect::<BTreeSet<_>>() {
+            *users.entry(i).or_default() += 1;
+        }
+        match t.op().lower() {
+            Lower::Contraction(_) => must.extend(t.inputs().iter().map(|i| below_views(i).id())),
+            Lower::Pack(_) => must.extend(t.inputs().iter().map(|i| i.id())),
+            // The generator's state is read word by word.
+            Lower::Random { .. } => must.extend(t.inputs().iter().map(|i| i.id())),
+            _ => {}
+        }
+    }
+    // What each value that is not stored would load, counting only values of its own size or so, and how long its
+    // expression is.
+    let mut loads: HashMap<u64, BTreeSet<u64>> = HashMap::new();
+    let mut sizes: HashMap<u64, usize> = HashMap::new();
+    let mut stored: HashSet<u64> = HashSet::new();
+    for (&id, t) in order {
+        let kind = t.op().lower();
+        let mut set: BTreeSet<u64> = BTreeSet::new();
+        let mut size = 1;
+        let always = match kind {
+            Lower::Input(_) | Lower::State(_) | Lower::Contraction(_) | Lower::Pack(_) | Lower::Reduce(..) => true,
+            Lower::Constant(_) | Lower::Iota(_) => false,
+            Lower::View(_) => false,
+            _ => !fused,
+        };
+        if !matches!(kind, Lower::Contraction(_) | Lower::Pack(_)) {
+            loop {
+                (set, size) = (BTreeSet::new(), 1);
+                for i in t.inputs() {
+                    if stored.contains(&i.id()) {
+                        set.insert(i.id());
+                    } else {
+                        set.extend(&loads[&i.id()]);
+                        size += sizes[&i.id()];
+                    }
+                }
+                if set.len() <= MAX_LOADS && size <= MAX_NODES {
+                    break;
+                }
+                // Too much for one kernel: store the argument that brings most.
+                let worst = t
+                    .inputs()
+                    .iter()
+                    .filter(|i| !stored.contains(&i.id()) && !is_free(i))
+                    .max_by_key(|i| (loads[&i.id()].len(), sizes[&i.id()]));
+                let Some(worst) = worst else { break };
+                // What a view shows, rather than the view: it may be much smaller.
+                let below = below_views(worst);
+                let keep = if stored.contains(&below.id()) { worst } else { below };
+                stored.insert(keep.id());
+                if keep.id() != worst.id() {
+                    loads.insert(worst.id(), BTreeSet::from([keep.id()]));
+                    sizes.insert(worst.id(), 1);
+                }
+            }
+        }
+        let n = users.get(&id).copied().unwrap_or(0);
+        let mut keep = always || must.contains(&id);
+        if !keep && n > 1 && !matches!(kind, Lower::View(_) | Lower::Constant(_) | Lower::Iota(_)) {
+            // Computing it in each of n users reads its arguments n times; storing it reads them once, writes, and reads
+            // it n times.
+            let big = set.iter().filter(|l| order[l].count() * 2 > t.count()).count();
+            keep = n * big > big + 1 + n || size > MAX_NODES / 3;
+        }
+        if keep && reshape_of_stored(t, &stored) {
+            // Already in memory under another shape.
+            keep = false;
+        }
+        if keep {
+            stored.insert(id);
+        }
+        loads.insert(id, set);
+        sizes.insert(id, size);
+    }
+    Stored { ids: stored }
+}
+
+/// Whether a value costs nothing to compute again.
+fn is_free(t: &Tensor) -> bool {
+    matches!(t.op().lower(), Lower::Constant(_) | Lower::Iota(_))
+}
+
+fn reshape_of_stored(t: &Tensor, stored: &HashSet<u64>) -> bool {
+    match t.op().lower() {
+        Lower::View(v) if v.is_reshape() => {
+            let input = &t.inputs()[0];
+            stored.contains(&input.id()) || reshape_of_stored(input, stored)
+        }
+        _ => false,
+    }
+}
+
+/// The first value below a chain of views that keep all their elements or fill with zeros.
+fn below_views(t: &Tensor) -> &Tensor {
+    match t.op().lower() {
+        Lower::View(v) if v.fill() == 0.0 => below_views(&t.inputs()[0]),
+        _ => t,
+    }
+}
+
+/// Makes a group for every stored value that is not a leaf; or names a value that has to be stored first.
+fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u64> {
+    let mut groups = vec![];
+    for t in order.values().filter(|t| stored.ids.contains(&t.id())) {
+        let label = format!("{} at {}:{}", t.op().name(), t.site().file(), t.site().line());
+        match t.op().lower() {
+            Lower::Input(_) | Lower::State(_) => {}
+            Lower::Pack(offsets) => {
+                let parts = t.inputs().iter().map(|i| stored.value(i)).collect();
+                groups.push(Group { label, inputs: parts, outputs: vec![t.id()], work: Work::Pack(offsets) });
+            }
+            Lower::Contraction(spec) => groups.push(contraction(t, &spec, stored, label)?),
+            Lower::Reduce(op, axes) => {
+                let x = &t.inputs()[0];
+                let kept: Vec<usize> = (0..x.rank()).filter(|d| !axes.contains(d)).collect();
+                let dims: Vec<usize> = kept.iter().chain(axes).copied().collect();
+                let domain: Vec<usize> = dims.iter().map(|&d| x.shape()[d]).collect();
+                let mut map = IndexMap::identity(x.rank());
+                for (place, &d) in dims.iter().enumerate() {
+                    map.dims[d] = Affine::dim(x.rank(), place).into();
+                }
+                let mut b = Builder::new(stored, domain.clone());
+                let node = b.value(x, &map)?;
+                groups.push(Group {
+                    label,
+                    inputs: b.inputs,
+                    outputs: vec![t.id()],
+                    work: Work::Reduce { domain, kept: kept.len(), expr: b.expr, folds: vec![(op, node)] },
+                });
+            }
+            _ => {
+                let mut b = Builder::new(stored, t.shape().to_vec());
+                let node = b.compute(t, &IndexMap::identity(t.rank()))?;
+                groups.push(Group {
+                    label,
+                    inputs: b.inputs,
+                    outputs: vec![t.id()],
+                    work: Work::Map { domain: t.shape().to_vec(), expr: b.expr, nodes: vec![node] },
+                });
+            }
+        }
+    }
+    Ok(groups)
+}
+
+fn contraction(t: &Tensor, spec: &ContractionSpec, stored: &Stored, label: String) -> Result<Group, u64> {
+    let operand = |i: usize, map: &IndexMap, sub_axes: Vec<usize>| {
+        let mut b = Builder::new(stored, sub_axes);
+        let node = b.value(&t.inputs()[i], map)?;
+        match &b.expr.nodes[..] {
+            [ExprNode::Load { input: 0, access }] if node == 0 => Ok((b.inputs[0], access.clone())),
+            // A view with something else in its gaps, say.
+            _ => Err(t.inputs()[i].id()),
+        }
+    };
+    let (a_value, a) = operand(0, &spec.a, [&spec.batch[..], &spec.m, &spec.k].concat())?;
+    let (b_value, b) = operand(1, &spec.b, [&spec.batch[..], &spec.k, &spec.n].concat())?;
+    let work = Contraction {
+        label: spec.label,
+        batch: spec.batch.clone(),
+        m: spec.m.clone(),
+        n: spec.n.clone(),
+        k: spec.k.clone(),
+        a,
+        b,
+        c: spec.c.clone(),
+        epilogue: None,
+    };
+    Ok(Group {
+        label,
+        inputs: vec![a_value, b_value],
+        outputs: vec![t.id()],
+        work: Work::Contraction { kernel: work, shape: t.shape().to_vec() },
+    })
+}
+
+/// Joins groups: work on one value with the work that made it, and work of equal extents on shared values.
+pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>) -> Vec<Group> {
+    let mut merged: Vec<Group> = vec![];
+    // Where each value is made, by position in `merged`.
+    let mut made: HashMap<u64, usize> = HashMap::new();
+    let mut readers: HashMap<u64, usize> = HashMap::new();
+    for g in &groups {
+        g.inputs.iter().for_each(|v| *readers.entry(*v).or_default() += 1);
+    }
+    for g in groups.drain(..) {
+        let ready = g.inputs.iter().filter_map(|v| made.get(v)).max().copied();
+        if let Some((at, joined)) = into_contraction(&g, &merged, &made, &readers, wanted) {
+            made.insert(g.outputs[0], at);
+            merged[at] = joined;
+            continue;
+        }
+        // Work may move up to any group at or after the last one it depends on.
+        let first = ready.unwrap_or(0);
+        let candidates = (first..merged.len()).rev().take(48);
+        let target = candidates.into_iter().find_map(|at| join(&merged[at], &g).map(|j| (at, j)));
+        match target {
+            Some((at, joined)) => {
+                g.outputs.iter().for_each(|o| {
+                    made.insert(*o, at);
+                });
+                merged[at] = joined;
+            }
+            None => {
+                g.outputs.iter().for_each(|o| {
+                    made.insert(*o, merged.len());
+                });
+                merged.push(g);
+            }
+        }
+    }
+    merged
+}
+
+/// Two maps or two reductions over one domain as one, if they share something and fit.
+fn join(a: &Group, b: &Group) -> Option<Group> {
+    let shares = |v: &u64| a.inputs.contains(v) || a.outputs.contains(v);
+    if !b.inputs.iter().any(shares) {
+        return None;
+    }
+    match (&a.work, &b.work) {
+        (Work::Map { domain, expr, nodes }, Work::Map { domain: d2, expr: e2, nodes: n2 }) if domain == d2 => {
+            let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
+            let made: Vec<_> = a.outputs.iter().copied().zip(nodes.iter().copied()).collect();
+            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &made, domain)?;
+            if inputs.len() + a.outputs.len() + b.outputs.len() > MAX_BUFFERS || expr.nodes.len() > 2 * MAX_NODES {
+                return None;
+            }
+            let nodes = nodes.iter().copied().chain(n2.iter().map(|&n| ids[n])).collect();
+            Some(Group {
+                label: a.label.clone(),
+                inputs,
+                outputs: [&a.outputs[..], &b.outputs].concat(),
+                work: Work::Map { domain: domain.clone(), expr, nodes },
+            })
+        }
+        (Work::Reduce { domain, kept, expr, folds }, Work::Reduce { domain: d2, kept: k2, expr: e2, folds: f2 })
+            if domain == d2 && kept == k2 =>
+        {
+            if b.inputs.iter().any(|v| a.outputs.contains(v)) {
+                return None;
+            }
+            let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
+            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &[], domain)?;
+            // One more for scratch.
+            if inputs.len() + a.outputs.len() + b.outputs.len() + 1 > MAX_BUFFERS {
+                return None;
+            }
+            let folds = folds.iter().copied().chain(f2.iter().map(|&(op, n)| (op, ids[n]))).collect();
+            Some(Group {
+                label: a.label.clone(),
+                inputs,
+                outputs: [&a.outputs[..], &b.outputs].concat(),
+                work: Work::Reduce { domain: domain.clone(), kept: *kept, expr, folds },
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Appends an expression to another over the same domain; loads of values in `made` become those nodes. Returns the new
+/// place of each node, or `None` if such a value is wanted at another index than the current one.
+fn append(
+    expr: &mut Expr,
+    inputs: &mut Vec<u64>,
+    more: &Expr,
+    more_inputs: &[u64],
+    made: &[(u64, usize)],
+    domain: &[usize],
+) -> Option<Vec<usize>> {
+    let mut ids: Vec<usize> = vec![];
+    for (node, &dtype) in more.nodes.iter().zip(&more.dtypes) {
+        let id = match node {
+            ExprNode::Load { input, access } => {
+                let value = more_inputs[*input];
+                if let Some(&(_, node)) = made.iter().find(|(v, _)| *v == value) {
+                    if !access.is_linear(domain) {
+                        return None;
+                    }
+                    node
+                } else {
+                    let input = inputs.iter().position(|v| *v == value).unwrap_or_else(|| {
+                        inputs.push(value);
+                        inputs.len() - 1
+                    });
+                    expr.push(ExprNode::Load { input, access: access.clone() }, dtype)
+                }
+            }
+            other => expr.push(Expr::map_args(other, |a| ids[a]), dtype),
+        };
+        ids.push(id);
+    }
+    Some(ids)
+}
+
+/// A map of a contraction's result, as that contraction's epilogue: if nobody else reads the result.
+fn into_contraction(
+    g: &Group,
+    merged: &[Group],
+    made: &HashMap<u64, usize>,
+    readers: &HashMap<u64, usize>,
+    wanted: &HashSet<u64>,
+) -> Option<(usize, Group)> {
+    let Work::Map { domain, expr, nodes } = &g.work else { return None };
+    let &[node] = &nodes[..] else { return None };
+    if expr.dtypes[node] != DType::F32 {
+        return None;
+    }
+    g.inputs.iter().enumerate().find_map(|(input, value)| {
+        let &at = made.get(value)?;
+        let Work::Contraction { kernel, shape } = &merged[at].work else { return None };
+        let private = readers[value] == 1 && !wanted.contains(value);
+        // The other arguments must be there when the contraction runs.
+        let ready = g.inputs.iter().all(|v| v == value || made.get(v).is_none_or(|&m| m < at));
+        let fits = g.inputs.len() - 1 + 2 + 2 <= MAX_BUFFERS;
+        if !private || !ready || !fits || kernel.epilogue.is_some() || shape != domain || merged[at].outputs != [*value]
+        {
+            return None;
+        }
+        let mut expr = expr.clone();
+        for n in &mut expr.nodes {
+            match n {
+                ExprNode::Load { input: i, access } if *i == input => {
+                    if !access.is_linear(domain) {
+                        return None;
+                    }
+                    *n = ExprNode::Accumulator;
+                }
+                ExprNode::Load { input: i, .. } if *i > input => *i -= 1,
+                _ => {}
+            }
+        }
+        let mut others = g.inputs.clone();
+        others.remove(input);
+        let position = coordinates(kernel, shape)?;
+        for a in expr.affines_mut() {
+            let mut new = Affine::constant(position[0].strides.len(), a.offset);
+            for (d, p) in position.iter().enumerate() {
+                new = new.plus(p, a.strides[d]);
+            }
+            *a = new;
+        }
+        let mut kernel = kernel.clone();
+        // Types are filled in when the group is lowered.
+        kernel.epilogue = Some(Epilogue { expr, output: node, inputs: vec![] });
+        Some((
+            at,
+            Group {
+                label: g.label.clone(),
+                inputs: [&merged[at].inputs[..], &others].concat(),
+                outputs: g.outputs.clone(),
+                work: Work::Contraction { kernel, shape: shape.clone() },
+            },
+        ))
+    })
+}
+
+/// The coordinates in the result as functions of the contraction's sub-axes (batch, m, n).
+fn coordinates(kernel: &Contraction, shape: &[usize]) -> Option<Vec<Affine>> {
+    if count(shape) == 0 {
+        return None;
+    }
+    let strides = wgrad_device::row_major_strides(shape);
+    let rank = kernel.c.strides.len();
+    let extents = [&kernel.batch[..], &kernel.m, &kernel.n].concat();
+    let mut position = vec![Affine::constant(rank, 0); shape.len()];
+    for (axis, &s) in kernel.c.strides.iter().enumerate() {
+        if extents[axis] == 1 {
+            continue;
+        }
+        // The outermost dimension whose stride divides into this one's.
+        let d = (0..shape.len()).find(|&d| shape[d] > 1 && s >= strides[d])?;
+        if s % strides[d] != 0 {
+            return None;
+        }
+        position[d].strides[axis] = s / strides[d];
+    }
+    Some(position)
+}

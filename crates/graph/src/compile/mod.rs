@@ -1,0 +1,285 @@
+//! The compiler: from expressions to a list of kernel launches with their memory.
+//!
+//! Passes, each in a file of its own: simplify, fuse (which values are stored, which kernels there are), place (where each
+//! value lives), lower.
+
+mod dump;
+pub(crate) mod expression;
+mod fuse;
+mod place;
+mod simplify;
+
+use crate::autodiff::topological;
+use crate::op::Lower;
+use crate::ops::leaf::Init;
+use crate::updates::{Update, Updates};
+use crate::{Error, Tensor};
+pub use dump::Dump;
+pub(crate) use dump::megabytes;
+pub(crate) use place::arena_layout;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use wgrad_device::kernels::{Contraction, Map, Reduce, ReduceOp, Reduction};
+use wgrad_device::{Adapter, DType, Expr, ExprId, Kernel};
+
+/// How to compile.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// Fuse operations into common kernels. Off, every operation is a kernel of its own: slow, and for comparison.
+    pub fuse: bool,
+    /// Overwrite memory with NaN whenever a value in it is no longer needed: a test of the memory plan.
+    pub poison: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        CompileOptions { fuse: true, poison: false }
+    }
+}
+
+/// Work on stored values, named by the ids of their tensors: what becomes one launch.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub label: String,
+    pub inputs: Vec<u64>,
+    pub outputs: Vec<u64>,
+    pub work: Work,
+}
+
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // there are few, and they are short-lived
+pub(crate) enum Work {
+    /// One node for each output.
+    Map { domain: Vec<usize>, expr: Expr, nodes: Vec<ExprId> },
+    /// One fold for each output; the first `kept` dimensions stay.
+    Reduce { domain: Vec<usize>, kept: usize, expr: Expr, folds: Vec<(ReduceOp, ExprId)> },
+    /// Inputs are A, B and what the epilogue reads.
+    Contraction { kernel: Contraction, shape: Vec<usize> },
+    /// Where each input goes in the output, in elements. Becomes placement, not a launch.
+    Pack(Vec<usize>),
+}
+
+/// What the compiler knows of a stored value.
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+    pub label: String,
+}
+
+impl Value {
+    pub fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+}
+
+/// A buffer of a program, or of its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Base {
+    /// An input, by number.
+    Input(usize),
+    /// A state tensor, by number.
+    State(usize),
+    /// Several state tensors that lie together, by number.
+    Arena(usize),
+    /// Temporary memory, by number.
+    Slot(usize),
+}
+
+/// Part of a buffer, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub base: Base,
+    pub offset: usize,
+    pub bytes: usize,
+}
+
+/// One launch.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub kernel: Arc<dyn Kernel>,
+    pub label: String,
+    pub inputs: Vec<Place>,
+    pub outputs: Vec<Place>,
+    pub aliases: Vec<Option<usize>>,
+    pub scratch: Option<Place>,
+}
+
+/// A leaf that is bound by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Leaf {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+    /// For state tensors.
+    pub init: Option<Init>,
+}
+
+/// A compiled program, still without buffers.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub inputs: Vec<Leaf>,
+    pub states: Vec<Leaf>,
+    /// State tensors (by number) that lie together, in order.
+    pub arenas: Vec<Vec<usize>>,
+    pub steps: Vec<Step>,
+    /// Size of each piece of temporary memory, with the label of the largest value that it holds.
+    pub slots: Vec<(usize, String)>,
+    pub outputs: Vec<(Place, Value)>,
+    /// The simplified graph, for dumps.
+    pub graph: Vec<Tensor>,
+    /// Names of the state tensors that are written.
+    pub written: HashSet<String>,
+}
+
+/// Compiles outputs and updates for an adapter.
+pub(crate) fn compile(
+    adapter: &Adapter,
+    outputs: &[&Tensor],
+    updates: &Updates,
+    options: &CompileOptions,
+) -> Result<Plan, Error> {
+    let (updates, arena_names) = arrange(updates)?;
+    let mut roots: Vec<Tensor> = outputs.iter().map(|&t| t.clone()).collect();
+    roots.extend(updates.iter().map(|u| u.value.clone()));
+    // Written state tensors are leaves of the program even if nothing reads them.
+    let targets: Vec<Tensor> = updates.iter().flat_map(|u| u.states.clone()).collect();
+    let simple = simplify::simplify(&[&roots[..], &targets[..]].concat());
+    let (roots, targets) = simple.split_at(roots.len());
+
+    let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
+    for t in simple.iter() {
+        order.extend(topological(t));
+    }
+    let (inputs, states) = leaves(&order)?;
+    let (groups, stored) = fuse::groups(&order, roots, options.fuse)?;
+    let wanted: HashSet<u64> = roots.iter().map(|t| stored.value(t)).collect();
+    let groups = if options.fuse { fuse::merge(groups, &wanted) } else { groups };
+
+    let values: HashMap<u64, Value> = order
+        .iter()
+        .map(|(&id, t)| {
+            let label = match t.name() {
+                Some(name) => name.to_string(),
+                None => format!("{} {:?} at {}:{}", t.op().name(), t.shape(), t.site().file(), t.site().line()),
+            };
+            (id, Value { shape: t.shape().to_vec(), dtype: t.dtype(), label })
+        })
+        .collect();
+    let state_number = |name: &str| states.iter().position(|s| s.name == name).expect("every state is a leaf");
+    let arenas: Vec<Vec<usize>> =
+        arena_names.iter().map(|names| names.iter().map(|n| state_number(n)).collect()).collect();
+
+    let mut targets = targets.iter();
+    let writes = updates
+        .iter()
+        .zip(&roots[outputs.len()..])
+        .map(|(u, value)| place::Write {
+            states: u.states.iter().map(|_| targets.next().expect("one for each state").id()).collect(),
+            value: stored.value(value),
+        })
+        .collect();
+    let mut placer = place::Placer::new(values, &order, &inputs, &states, &arenas);
+    let wanted: Vec<(u64, Value)> = roots[..outputs.len()]
+        .iter()
+        .map(|t| {
+            let shape = Value { shape: t.shape().to_vec(), dtype: t.dtype(), label: t.op().name().into() };
+            (stored.value(t), shape)
+        })
+        .collect();
+    let placed = placer.place(adapter, groups, writes, &wanted, options.poison)?;
+    Ok(Plan {
+        written: updates.iter().flat_map(|u| &u.states).filter_map(|s| s.name().map(String::from)).collect(),
+        inputs,
+        states,
+        arenas,
+        steps: placed.steps,
+        slots: placed.slots,
+        outputs: placed.outputs,
+        graph: order.into_values().collect(),
+    })
+}
+
+/// Where each state tensor lies: in a buffer of its own, or in an arena.
+pub(crate) fn place_of_states(states: &[Leaf], arenas: &[Vec<usize>]) -> Vec<Place> {
+    let bytes = |l: &Leaf| l.shape.iter().product::<usize>() * l.dtype.size();
+    let mut places: Vec<Place> =
+        states.iter().enumerate().map(|(i, l)| Place { base: Base::State(i), offset: 0, bytes: bytes(l) }).collect();
+    for (a, members) in arenas.iter().enumerate() {
+        let (starts, _) = arena_layout(members, states);
+        for (&m, start) in members.iter().zip(starts) {
+            places[m] = Place { base: Base::Arena(a), offset: start * 4, bytes: places[m].bytes };
+        }
+    }
+    places
+}
+
+/// Checks the updates, and decides which state tensors lie together: those that are written as a pack. A tensor can be in
+/// one pack only; a pack that overlaps an earlier one is taken apart.
+fn arrange(updates: &Updates) -> Result<(Vec<Update>, Vec<Vec<String>>), Error> {
+    let mut written = HashSet::new();
+    let (mut list, mut arenas) = (vec![], vec![]);
+    for u in &updates.list {
+        let names: Vec<String> = u.states.iter().map(|s| s.name().expect("checked by assign").to_string()).collect();
+        if let Some(twice) = names.iter().find(|n| !written.insert(n.to_string())) {
+            return Err(Error::Compile(format!("state \"{twice}\" is assigned twice")));
+        }
+        if u.packed {
+            arenas.push(names);
+        }
+        list.push(u.clone());
+    }
+    Ok((list, arenas))
+}
+
+/// The leaves by kind, in the order in which they were declared. Leaves of one name must agree.
+fn leaves(order: &BTreeMap<u64, Tensor>) -> Result<(Vec<Leaf>, Vec<Leaf>), Error> {
+    let (mut inputs, mut states): (Vec<Leaf>, Vec<Leaf>) = (vec![], vec![]);
+    for t in order.values() {
+        let (list, leaf) = match t.op().lower() {
+            Lower::Input(i) => {
+                (&mut inputs, Leaf { name: i.name.clone(), shape: i.shape.clone(), dtype: i.dtype, init: None })
+            }
+            Lower::State(s) => (
+                &mut states,
+                Leaf { name: s.name.clone(), shape: s.shape.clone(), dtype: s.dtype, init: Some(s.init.clone()) },
+            ),
+            _ => continue,
+        };
+        match list.iter().find(|l| l.name == leaf.name) {
+            None => list.push(leaf),
+            Some(l) => {
+                return Err(Error::Compile(format!(
+                    "\"{}\" is declared as {} {:?} and as {} {:?}",
+                    l.name, l.dtype, l.shape, leaf.dtype, leaf.shape
+                )));
+            }
+        }
+    }
+    Ok((inputs, states))
+}
+
+/// The kernel that does a group's work.
+fn lower(group: &Group, values: &HashMap<u64, Value>) -> Arc<dyn Kernel> {
+    let dtypes: Vec<DType> = group.inputs.iter().map(|v| values[v].dtype).collect();
+    match &group.work {
+        Work::Map { domain, expr, nodes } => {
+            Arc::new(Map { domain: domain.clone(), expr: expr.clone(), inputs: dtypes, outputs: nodes.clone() })
+        }
+        Work::Reduce { domain, kept, expr, folds } => Arc::new(Reduce {
+            keep: domain[..*kept].to_vec(),
+            reduce: domain[*kept..].to_vec(),
+            expr: expr.clone(),
+            inputs: dtypes,
+            outputs: folds.iter().map(|&(op, node)| Reduction { op, node }).collect(),
+        }),
+        Work::Contraction { kernel, .. } => {
+            let mut kernel = kernel.clone();
+            if let Some(e) = &mut kernel.epilogue {
+                e.inputs = dtypes[2..].to_vec();
+            }
+            Arc::new(kernel.simplified())
+        }
+        Work::Pack(_) => unreachable!("packs are placed, not launched"),
+    }
+}

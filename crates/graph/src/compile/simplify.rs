@@ -1,0 +1,96 @@
+//! Rewrites expressions into equal, cheaper ones: constants are folded, identities dropped, equal expressions shared.
+//! What no output needs is never visited, so it drops out by itself.
+
+use crate::Tensor;
+use crate::autodiff::topological;
+use crate::op::{Array, Lower};
+use crate::ops::leaf::{Full, Scalar};
+use std::collections::{BTreeMap, HashMap};
+use wgrad_device::kernels::ReduceOp;
+use wgrad_device::{Binary, Unary};
+
+/// Simplifies `roots` together; the results stand in the same order.
+pub(super) fn simplify(roots: &[Tensor]) -> Vec<Tensor> {
+    let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
+    for r in roots {
+        order.extend(topological(r));
+    }
+    let mut done: HashMap<u64, Tensor> = HashMap::new();
+    let mut shared: HashMap<(String, Vec<u64>), Tensor> = HashMap::new();
+    for (id, t) in &order {
+        let inputs: Vec<Tensor> = t.inputs().iter().map(|i| done[&i.id()].clone()).collect();
+        let new = match rewrite(t, &inputs) {
+            Some(new) => new,
+            None if inputs.iter().zip(t.inputs()).all(|(a, b)| a.id() == b.id()) => t.clone(),
+            None => t.with_inputs(inputs),
+        };
+        // Leaves are what their name says; where they were declared does not matter.
+        let what = match new.name() {
+            Some(name) => format!("{} {name:?}", new.op().name()),
+            None => format!("{:?} {} {:?}", new.op(), new.dtype(), new.shape()),
+        };
+        let key = (what, new.inputs().iter().map(|i| i.id()).collect());
+        let new = shared.entry(key).or_insert(new).clone();
+        done.insert(*id, new);
+    }
+    roots.iter().map(|r| done[&r.id()].clone()).collect()
+}
+
+/// A cheaper tensor equal to `t` applied to `inputs`, if a rule finds one.
+fn rewrite(t: &Tensor, inputs: &[Tensor]) -> Option<Tensor> {
+    match t.op().lower() {
+        Lower::View(_) if matches!(t.op().name(), "stop_gradient" | "with_gradient") => Some(inputs[0].clone()),
+        // A view of a constant is that constant, unless something else stands in its gaps.
+        Lower::View(v) => match constant(&inputs[0]) {
+            Some(c) if v.is_reshape() || matches!(t.op().name(), "expand" | "permute" | "slice") => Some(full(t, c)),
+            _ => None,
+        },
+        Lower::Unary(op) => match (constant(&inputs[0]), op) {
+            (Some(_), _) => Some(fold(t, inputs)),
+            (None, Unary::Neg) => match inputs[0].op().lower() {
+                Lower::Unary(Unary::Neg) => Some(inputs[0].inputs()[0].clone()),
+                _ => None,
+            },
+            _ => None,
+        },
+        Lower::Cast if constant(&inputs[0]).is_some() => Some(fold(t, inputs)),
+        Lower::Cast if inputs[0].dtype() == t.dtype() => Some(inputs[0].clone()),
+        Lower::Binary(op) => {
+            let (a, b) = (constant(&inputs[0]), constant(&inputs[1]));
+            let is = |c: Option<Scalar>, v: f64| c.is_some_and(|c| c.value() == v);
+            match op {
+                _ if a.is_some() && b.is_some() && !t.dtype().is_float() => None,
+                _ if a.is_some() && b.is_some() => Some(fold(t, inputs)),
+                Binary::Add if is(a, 0.0) => Some(inputs[1].clone()),
+                Binary::Add | Binary::Sub if is(b, 0.0) => Some(inputs[0].clone()),
+                Binary::Mul if is(a, 1.0) => Some(inputs[1].clone()),
+                Binary::Mul | Binary::Div if is(b, 1.0) => Some(inputs[0].clone()),
+                _ => None,
+            }
+        }
+        Lower::Select => constant(&inputs[0]).map(|c| inputs[if c.value() != 0.0 { 1 } else { 2 }].clone()),
+        Lower::Reduce(ReduceOp::Sum, _) if t.dtype().is_float() && inputs[0].count() > 0 => {
+            let c = constant(&inputs[0])?;
+            let n = inputs[0].count() / t.count().max(1);
+            Some(full(t, Scalar::new(t.dtype(), c.value() * n as f64)))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn constant(t: &Tensor) -> Option<Scalar> {
+    t.op().downcast::<Full>().map(|f| f.value)
+}
+
+fn full(t: &Tensor, value: Scalar) -> Tensor {
+    t.replaced_by(Full { shape: t.shape().to_vec(), value }, vec![])
+}
+
+/// The constant that an elementwise operation makes of constants. f64 holds all operands exactly, and rounding its result
+/// is what f32 arithmetic would give.
+fn fold(t: &Tensor, inputs: &[Tensor]) -> Tensor {
+    let arrays: Vec<Array> =
+        inputs.iter().map(|i| Array::new([1], vec![constant(i).expect("checked by the caller").value()])).collect();
+    let refs: Vec<&Array> = arrays.iter().collect();
+    full(t, Scalar::new(t.dtype(), t.op().reference(&refs, &[1]).data[0]))
+}

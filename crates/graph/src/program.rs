@@ -1,0 +1,409 @@
+//! A compiled training step, ready to run.
+
+use crate::compile::{self, Base, CompileOptions, Dump, Place, Plan, megabytes, place_of_states};
+use crate::{Error, State, Tensor, Updates};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Mutex;
+use wgrad_device::{Buffer, DType, Device, DeviceError, KernelTime, Launch, Readback, Sequence, Slice};
+
+/// A fixed list of kernel launches that computes outputs and updates state.
+pub struct Program {
+    device: Device,
+    plan: Plan,
+    inputs: Vec<Buffer>,
+    slots: Vec<Buffer>,
+    /// The launches bound to the state that ran last.
+    bound: Mutex<Option<(u64, Sequence)>>,
+    output_slices: Mutex<Vec<Slice>>,
+}
+
+impl Program {
+    /// Compiles `outputs` and `updates` for `device`. Memory for everything but the state is allocated here; a program
+    /// that cannot fit is refused before anything runs.
+    ///
+    /// # Errors
+    /// If leaves of one name disagree, a state is assigned twice, or memory does not suffice.
+    pub fn compile(device: &Device, outputs: &[&Tensor], updates: &Updates) -> Result<Program, Error> {
+        Program::compile_with(device, outputs, updates, &CompileOptions::default())
+    }
+
+    /// As [`Program::compile`], with options.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub fn compile_with(
+        device: &Device,
+        outputs: &[&Tensor],
+        updates: &Updates,
+        options: &CompileOptions,
+    ) -> Result<Program, Error> {
+        let plan = compile::compile(device.adapter(), outputs, updates, options)?;
+        let limit = device.adapter().max_binding;
+        let too_large = plan
+            .slots
+            .iter()
+            .map(|(bytes, label)| (*bytes, label.clone()))
+            .chain(plan.inputs.iter().map(|l| (l.shape.iter().product::<usize>() * l.dtype.size(), l.name.clone())))
+            .filter(|(bytes, _)| *bytes > limit)
+            .max();
+        if let Some((bytes, what)) = too_large {
+            let device = device.adapter().name.clone();
+            return Err(DeviceError::TooLarge { device, what, bytes, limit }.into());
+        }
+        let mut inputs = vec![];
+        for l in &plan.inputs {
+            inputs.push(device.alloc(l.shape.iter().product::<usize>() * l.dtype.size(), &l.name)?);
+        }
+        let mut slots = vec![];
+        for (bytes, label) in &plan.slots {
+            slots.push(device.alloc(*bytes, label)?);
+        }
+        Ok(Program {
+            device: device.clone(),
+            plan,
+            inputs,
+            slots,
+            bound: Mutex::new(None),
+            output_slices: Mutex::new(vec![]),
+        })
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The device that the program was compiled for.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Runs the step: gives it `inputs` by name, submits it, and starts to copy the outputs back. Does not wait for a GPU.
+    ///
+    /// # Errors
+    /// If an input is missing, unknown or of the wrong size or type, if `state` lacks a tensor, or the device fails.
+    pub fn run(&self, state: &mut State, inputs: &[(&str, Data)]) -> Result<Outputs, Error> {
+        self.give(inputs)?;
+        self.with_bound(state, |sequence| self.device.run(sequence))?;
+        self.outputs()
+    }
+
+    /// As [`Program::run`], kernel by kernel, with the time that each took.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub fn run_profiled(
+        &self,
+        state: &mut State,
+        inputs: &[(&str, Data)],
+    ) -> Result<(Outputs, Vec<KernelTime>), Error> {
+        self.give(inputs)?;
+        let times = self.with_bound(state, |sequence| self.device.run_profiled(sequence))?;
+        Ok((self.outputs()?, times))
+    }
+
+    fn give(&self, inputs: &[(&str, Data)]) -> Result<(), Error> {
+        let wrong = |name: &str, reason: String| Err(Error::Input { name: name.into(), reason });
+        for (i, (name, data)) in inputs.iter().enumerate() {
+            let Some(n) = self.plan.inputs.iter().position(|l| l.name == *name) else {
+                let known: Vec<&str> = self.plan.inputs.iter().map(|l| l.name.as_str()).collect();
+                return wrong(name, format!("the program has no such input; it has {known:?}"));
+            };
+            if inputs[..i].iter().any(|(other, _)| other == name) {
+                return wrong(name, "it is given twice".into());
+            }
+            let leaf = &self.plan.inputs[n];
+            let count: usize = leaf.shape.iter().product();
+            if data.dtype() != leaf.dtype {
+                return wrong(name, format!("{} {:?} expected, not {}", leaf.dtype, leaf.shape, data.dtype()));
+            }
+            if data.count() != count {
+                return wrong(name, format!("{:?} has {count} elements, but {} are given", leaf.shape, data.count()));
+            }
+            self.device.write(&self.inputs[n].slice(), data.bytes())?;
+        }
+        match self.plan.inputs.iter().find(|l| !inputs.iter().any(|(name, _)| *name == l.name)) {
+            Some(l) => wrong(&l.name, "it is not given".into()),
+            None => Ok(()),
+        }
+    }
+
+    fn with_bound<T>(&self, state: &State, run: impl FnOnce(&Sequence) -> Result<T, DeviceError>) -> Result<T, Error> {
+        let mut bound = self.bound.lock().unwrap_or_else(|p| p.into_inner());
+        if bound.as_ref().is_none_or(|(id, _)| *id != state.id) {
+            *bound = Some((state.id, self.bind(state)?));
+        }
+        let (_, sequence) = bound.as_ref().expect("just bound");
+        Ok(run(sequence)?)
+    }
+
+    /// The launches with the memory of this program and of `state`.
+    fn bind(&self, state: &State) -> Result<Sequence, Error> {
+        let mut slices = vec![];
+        let mut arenas: HashMap<usize, Buffer> = HashMap::new();
+        for (leaf, place) in self.plan.states.iter().zip(place_of_states(&self.plan.states, &self.plan.arenas)) {
+            let entry = state.entry(&leaf.name)?;
+            if (&entry.shape, entry.dtype) != (&leaf.shape, leaf.dtype) {
+                return Err(Error::State {
+                    name: leaf.name.clone(),
+                    reason: format!(
+                        "it is {} {:?}, but the program has {} {:?}",
+                        entry.dtype, entry.shape, leaf.dtype, leaf.shape
+                    ),
+                });
+            }
+            if let Base::Arena(a) = place.base {
+                // The state was laid out by another program: they must agree on what lies together.
+                let buffer = arenas.entry(a).or_insert_with(|| entry.slice.buffer.clone());
+                let (_, elements) = compile::arena_layout(&self.plan.arenas[a], &self.plan.states);
+                if !buffer.same(&entry.slice.buffer)
+                    || entry.slice.offset != place.offset
+                    || buffer.bytes() < elements * 4
+                {
+                    return Err(Error::State {
+                        name: leaf.name.clone(),
+                        reason:
+                            "it is packed with other tensors than this program packs it with; initialise the state \
+                                 from the program that trains it"
+                                .into(),
+                    });
+                }
+            }
+            slices.push(entry.slice.clone());
+        }
+        let slice = |p: &Place| match p.base {
+            Base::Input(i) => Slice { buffer: self.inputs[i].clone(), offset: p.offset, bytes: p.bytes },
+            Base::Slot(i) => Slice { buffer: self.slots[i].clone(), offset: p.offset, bytes: p.bytes },
+            Base::State(i) => slices[i].clone(),
+            Base::Arena(a) => Slice { buffer: arenas[&a].clone(), offset: p.offset, bytes: p.bytes },
+        };
+        let launches = self
+            .plan
+            .steps
+            .iter()
+            .map(|s| Launch {
+                kernel: s.kernel.clone(),
+                inputs: s.inputs.iter().map(slice).collect(),
+                outputs: s.outputs.iter().map(slice).collect(),
+                aliases: s.aliases.clone(),
+                scratch: s.scratch.as_ref().map(slice),
+                label: s.label.clone(),
+            })
+            .collect();
+        // Outputs may lie in the state as well.
+        *self.output_slices.lock().unwrap_or_else(|p| p.into_inner()) =
+            self.plan.outputs.iter().map(|(p, _)| slice(p)).collect();
+        Ok(self.device.prepare(launches)?)
+    }
+
+    fn outputs(&self) -> Result<Outputs, Error> {
+        let slices = self.output_slices.lock().unwrap_or_else(|p| p.into_inner());
+        let pending = self.device.read_later(&slices)?;
+        let values = self.plan.outputs.iter().map(|(_, v)| (v.shape.clone(), v.dtype));
+        Ok(Outputs { list: values.zip(pending).map(|((shape, dtype), r)| (shape, dtype, Some(r))).collect() })
+    }
+
+    /// Sizes, work and memory, known before anything runs.
+    pub fn summary(&self) -> Summary {
+        let bytes = |l: &compile::Leaf| l.shape.iter().product::<usize>() * l.dtype.size();
+        let total = |f: fn(&wgrad_device::Cost) -> f64| self.plan.steps.iter().map(|s| f(&s.kernel.cost())).sum();
+        let mut largest: Vec<(usize, String)> = self.plan.slots.clone();
+        largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        largest.truncate(3);
+        Summary {
+            tensors: self.plan.states.len(),
+            elements: self.plan.states.iter().map(|l| l.shape.iter().product::<usize>()).sum(),
+            launches: self.plan.steps.len(),
+            flops: total(|c| c.flops),
+            traffic: total(|c| c.bytes),
+            state_bytes: self.plan.states.iter().map(bytes).sum(),
+            input_bytes: self.plan.inputs.iter().map(bytes).sum(),
+            temporary_bytes: self.plan.slots.iter().map(|s| s.0).sum(),
+            largest,
+        }
+    }
+
+    /// The compiler's work as text.
+    pub fn dump(&self, what: Dump) -> String {
+        self.plan.dump(what)
+    }
+
+    /// Names, shapes and types of the inputs.
+    pub fn input_shapes(&self) -> impl Iterator<Item = (&str, &[usize], DType)> {
+        self.plan.inputs.iter().map(|l| (l.name.as_str(), l.shape.as_slice(), l.dtype))
+    }
+
+    /// Names of the state tensors that a run changes.
+    pub fn written(&self) -> impl Iterator<Item = &str> {
+        self.plan.written.iter().map(String::as_str)
+    }
+}
+
+/// What a program will do and need.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// State tensors.
+    pub tensors: usize,
+    /// Their elements.
+    pub elements: usize,
+    /// Kernel launches of a run.
+    pub launches: usize,
+    /// Floating-point operations of a run.
+    pub flops: f64,
+    /// Bytes that kernels read and write in a run.
+    pub traffic: f64,
+    /// Bytes of state.
+    pub state_bytes: usize,
+    /// Bytes of inputs.
+    pub input_bytes: usize,
+    /// Bytes of temporary memory: the sum of all slots, which is the peak, since nothing is allocated later.
+    pub temporary_bytes: usize,
+    /// The largest pieces of temporary memory and what sized them.
+    pub largest: Vec<(usize, String)>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} launches, {:.3} GFLOP, {:.1} MB moved; {} state tensors of {} elements",
+            self.launches,
+            self.flops / 1e9,
+            self.traffic / 1e6,
+            self.tensors,
+            self.elements
+        )?;
+        write!(
+            f,
+            "memory: state {}, inputs {}, temporary {}",
+            megabytes(self.state_bytes),
+            megabytes(self.input_bytes),
+            megabytes(self.temporary_bytes)
+        )?;
+        for (bytes, what) in &self.largest {
+            write!(f, "\n  {} {what}", megabytes(*bytes))?;
+        }
+        Ok(())
+    }
+}
+
+/// Elements given to an input.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a> {
+    /// For an f32 input.
+    F32(&'a [f32]),
+    /// For an f16 input.
+    F16(&'a [half::f16]),
+    /// For a u32 input.
+    U32(&'a [u32]),
+    /// For an i32 input.
+    I32(&'a [i32]),
+}
+
+impl Data<'_> {
+    fn dtype(&self) -> DType {
+        match self {
+            Data::F32(_) => DType::F32,
+            Data::F16(_) => DType::F16,
+            Data::U32(_) => DType::U32,
+            Data::I32(_) => DType::I32,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.bytes().len() / self.dtype().size()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Data::F32(d) => bytemuck::cast_slice(d),
+            Data::F16(d) => bytemuck::cast_slice(d),
+            Data::U32(d) => bytemuck::cast_slice(d),
+            Data::I32(d) => bytemuck::cast_slice(d),
+        }
+    }
+}
+
+macro_rules! data {
+    ($($t:ty => $v:ident;)*) => { $(
+        impl<'a> From<&'a [$t]> for Data<'a> {
+            fn from(d: &'a [$t]) -> Self { Data::$v(d) }
+        }
+        impl<'a> From<&'a Vec<$t>> for Data<'a> {
+            fn from(d: &'a Vec<$t>) -> Self { Data::$v(d) }
+        }
+    )* };
+}
+
+data! {
+    f32 => F32;
+    half::f16 => F16;
+    u32 => U32;
+    i32 => I32;
+}
+
+/// The outputs of a run, on their way from the device.
+pub struct Outputs {
+    list: Vec<(Vec<usize>, DType, Option<Readback>)>,
+}
+
+impl Outputs {
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The shape of output `i`.
+    pub fn shape(&self, i: usize) -> &[usize] {
+        &self.list[i].0
+    }
+
+    /// The elements of f32 (or f16) output `i`. Waits until they are there; an output can be taken once.
+    ///
+    /// # Errors
+    /// If the output is of another type or was taken before, or the device failed.
+    pub fn f32(&mut self, i: usize) -> Result<Vec<f32>, Error> {
+        let dtype = self.list.get(i).map(|o| o.1);
+        let bytes = self.take(i, &[DType::F32, DType::F16])?;
+        if dtype == Some(DType::F16) {
+            return Ok(bytemuck::pod_collect_to_vec::<u8, half::f16>(&bytes).into_iter().map(|x| x.to_f32()).collect());
+        }
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// The elements of u32 (or bool, as 0 and 1) output `i`. Waits until they are there; an output can be taken once.
+    ///
+    /// # Errors
+    /// If the output is of another type or was taken before, or the device failed.
+    pub fn u32(&mut self, i: usize) -> Result<Vec<u32>, Error> {
+        Ok(bytemuck::pod_collect_to_vec(&self.take(i, &[DType::U32, DType::Bool, DType::I32])?))
+    }
+
+    /// The one element of f32 output `i`.
+    ///
+    /// # Errors
+    /// As [`Outputs::f32`], or if there is not exactly one element.
+    pub fn scalar(&mut self, i: usize) -> Result<f32, Error> {
+        match self.f32(i)?[..] {
+            [x] => Ok(x),
+            _ => Err(Error::Compile(format!("output {i} has shape {:?}, not one element", self.list[i].0))),
+        }
+    }
+
+    fn take(&mut self, i: usize, dtypes: &[DType]) -> Result<Vec<u8>, Error> {
+        let count = self.list.len();
+        let Some((_, dtype, pending)) = self.list.get_mut(i) else {
+            return Err(Error::Compile(format!("there is no output {i}, only {count}")));
+        };
+        if !dtypes.contains(dtype) {
+            return Err(Error::Compile(format!("output {i} is {dtype}, not {}", dtypes[0])));
+        }
+        let pending = pending.take().ok_or_else(|| Error::Compile(format!("output {i} was taken before")))?;
+        Ok(pending.wait()?)
+    }
+}

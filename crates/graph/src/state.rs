@@ -1,0 +1,204 @@
+//! What lasts from run to run: parameters, statistics, moments, the random generator.
+
+use crate::compile::Base;
+use crate::compile::place_of_states;
+use crate::ops::leaf::Init;
+use crate::{Error, Program};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wgrad_device::{Buffer, DType, Device, Slice, philox};
+
+/// Named tensors on a device. Several programs may work on one state: training and evaluation, the two steps of a GAN.
+pub struct State {
+    pub(crate) id: u64,
+    device: Device,
+    seed: u64,
+    entries: BTreeMap<String, Entry>,
+    order: Vec<String>,
+}
+
+pub(crate) struct Entry {
+    pub slice: Slice,
+    pub shape: Vec<usize>,
+    pub dtype: DType,
+}
+
+static NEXT_STATE: AtomicU64 = AtomicU64::new(0);
+
+impl State {
+    /// The state that `program` needs, initialised from `seed`.
+    ///
+    /// # Errors
+    /// If the device has no memory for it.
+    pub fn init(device: &Device, program: &Program, seed: u64) -> Result<State, Error> {
+        let mut state = State {
+            id: NEXT_STATE.fetch_add(1, Ordering::Relaxed),
+            device: device.clone(),
+            seed,
+            entries: BTreeMap::new(),
+            order: vec![],
+        };
+        state.add(program)?;
+        Ok(state)
+    }
+
+    /// Adds what another program needs and this state does not have yet.
+    ///
+    /// # Errors
+    /// If a tensor is there under the same name with another shape or type, or memory runs out.
+    pub fn add(&mut self, program: &Program) -> Result<(), Error> {
+        let plan = program.plan();
+        let mut arenas: Vec<Option<Buffer>> = vec![None; plan.arenas.len()];
+        for (leaf, place) in plan.states.iter().zip(place_of_states(&plan.states, &plan.arenas)) {
+            if let Some(entry) = self.entries.get(&leaf.name) {
+                if (&entry.shape, entry.dtype) != (&leaf.shape, leaf.dtype) {
+                    return Err(Error::State {
+                        name: leaf.name.clone(),
+                        reason: format!(
+                            "it is {} {:?}, but the program has {} {:?}",
+                            entry.dtype, entry.shape, leaf.dtype, leaf.shape
+                        ),
+                    });
+                }
+                continue;
+            }
+            let slice = match place.base {
+                Base::Arena(a) => {
+                    let buffer = match &arenas[a] {
+                        Some(b) => b.clone(),
+                        None => {
+                            let (_, elements) = crate::compile::arena_layout(&plan.arenas[a], &plan.states);
+                            let b = self.device.alloc(elements * 4, "packed state")?;
+                            arenas[a] = Some(b.clone());
+                            b
+                        }
+                    };
+                    Slice { buffer, offset: place.offset, bytes: place.bytes }
+                }
+                _ => {
+                    let buffer = self.device.alloc(place.bytes, &leaf.name)?;
+                    Slice { buffer, offset: 0, bytes: place.bytes }
+                }
+            };
+            let init = leaf.init.as_ref().expect("state leaves have one");
+            let words = initial(&leaf.name, init, leaf.dtype, leaf.shape.iter().product(), self.seed);
+            self.device.write(&slice, &words)?;
+            self.entries.insert(leaf.name.clone(), Entry { slice, shape: leaf.shape.clone(), dtype: leaf.dtype });
+            self.order.push(leaf.name.clone());
+        }
+        Ok(())
+    }
+
+    /// The seed that the state was initialised from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Names, shapes and types, in the order in which programs declared them.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], DType)> {
+        self.order.iter().map(|n| {
+            let e = &self.entries[n];
+            (n.as_str(), e.shape.as_slice(), e.dtype)
+        })
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
+    pub(crate) fn entry(&self, name: &str) -> Result<&Entry, Error> {
+        self.entries
+            .get(name)
+            .ok_or_else(|| Error::State { name: name.into(), reason: "there is no tensor of this name".into() })
+    }
+
+    /// A tensor's bytes, little-endian as on the device. Waits for the device.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, Error> {
+        Ok(self.device.read(&self.entry(name)?.slice)?)
+    }
+
+    /// An f32 tensor's elements. Waits for the device.
+    pub fn f32(&self, name: &str) -> Result<Vec<f32>, Error> {
+        self.expect(name, DType::F32)?;
+        Ok(bytemuck::pod_collect_to_vec(&self.bytes(name)?))
+    }
+
+    /// A u32 tensor's elements. Waits for the device.
+    pub fn u32(&self, name: &str) -> Result<Vec<u32>, Error> {
+        self.expect(name, DType::U32)?;
+        Ok(bytemuck::pod_collect_to_vec(&self.bytes(name)?))
+    }
+
+    /// Replaces a tensor's bytes.
+    ///
+    /// # Errors
+    /// If there is no such tensor, or the length differs.
+    pub fn set_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let entry = self.entry(name)?;
+        if bytes.len() != entry.slice.bytes {
+            return Err(Error::State {
+                name: name.into(),
+                reason: format!(
+                    "{} {:?} takes {} bytes, not {}",
+                    entry.dtype,
+                    entry.shape,
+                    entry.slice.bytes,
+                    bytes.len()
+                ),
+            });
+        }
+        Ok(self.device.write(&entry.slice, bytes)?)
+    }
+
+    /// Replaces an f32 tensor's elements.
+    ///
+    /// # Errors
+    /// If there is no such f32 tensor, or the number of elements differs.
+    pub fn set_f32(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+        self.expect(name, DType::F32)?;
+        self.set_bytes(name, bytemuck::cast_slice(values))
+    }
+
+    fn expect(&self, name: &str, dtype: DType) -> Result<(), Error> {
+        let found = self.entry(name)?.dtype;
+        if found == dtype {
+            return Ok(());
+        }
+        Err(Error::State { name: name.into(), reason: format!("it holds {found}, not {dtype}") })
+    }
+}
+
+/// Initial values as bytes.
+fn initial(name: &str, init: &Init, dtype: DType, count: usize, seed: u64) -> Vec<u8> {
+    let key = [seed as u32, (seed >> 32) as u32];
+    if *init == Init::Generator {
+        return bytemuck::cast_slice(&[key[0], key[1], 0, 0]).to_vec();
+    }
+    // FNV-1a: each tensor draws from a stream of its own, whatever else the model has.
+    let stream = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ b as u64).wrapping_mul(0x0100_0000_01b3));
+    let words = |i: usize| philox(key, [i as u32, (i as u64 >> 32) as u32, stream as u32, (stream >> 32) as u32]);
+    // In (0, 1), from 32 bits.
+    let unit = |w: u32| (w as f64 + 0.5) / 4294967296.0;
+    let value = |i: usize| -> f32 {
+        match init {
+            Init::Constant(c) => *c,
+            Init::Uniform(lo, hi) => (*lo as f64 + (*hi as f64 - *lo as f64) * unit(words(i)[0])) as f32,
+            Init::Normal(mean, std) => {
+                let w = words(i);
+                let z = (-2.0 * unit(w[0]).ln()).sqrt() * (std::f64::consts::TAU * unit(w[1])).cos();
+                (*mean as f64 + *std as f64 * z) as f32
+            }
+            Init::Data(d) => d[i],
+            Init::Generator => unreachable!("handled above"),
+        }
+    };
+    let values = (0..count).map(value);
+    match dtype {
+        DType::F32 => bytemuck::cast_slice(&values.collect::<Vec<f32>>()).to_vec(),
+        DType::F16 => bytemuck::cast_slice(&values.map(half::f16::from_f32).collect::<Vec<_>>()).to_vec(),
+        DType::U32 => bytemuck::cast_slice(&values.map(|x| x as u32).collect::<Vec<_>>()).to_vec(),
+        DType::I32 => bytemuck::cast_slice(&values.map(|x| x as i32).collect::<Vec<_>>()).to_vec(),
+        DType::Bool => bytemuck::cast_slice(&values.map(|x| (x != 0.0) as u32).collect::<Vec<_>>()).to_vec(),
+    }
+}

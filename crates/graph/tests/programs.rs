@@ -1,0 +1,140 @@
+//! Compiled programs against the f64 reference: every case of the registry, values and gradients, fused and not, with
+//! memory poisoned between uses.
+//!
+//! Runs on the adapter that `WGRAD_TEST_DEVICE` names (`auto`, `software`, `cpu`, ...), by default on a GPU or else
+//! on a software one, and on the CPU backend always.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
+use wgrad_graph::reference::evaluate;
+use wgrad_graph::{
+    Array, CompileOptions, DType, Data, Device, DeviceChoice, OpCase, Program, State, Tensor, Updates, gradients,
+    registry,
+};
+
+/// One device for the whole process: drivers dislike many.
+fn gpu() -> Option<&'static Device> {
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    DEVICE
+        .get_or_init(|| {
+            let choice = std::env::var("WGRAD_TEST_DEVICE").unwrap_or_default();
+            match choice.as_str() {
+                "cpu" => None,
+                "" => {
+                    let found = Device::open(DeviceChoice::Gpu).or_else(|_| Device::open(DeviceChoice::Software));
+                    Some(found.expect("no GPU and no software GPU (install lavapipe, or set WGRAD_TEST_DEVICE=cpu)"))
+                }
+                name => Some(Device::open(name.parse().expect("any text is a choice")).expect("WGRAD_TEST_DEVICE")),
+            }
+        })
+        .as_ref()
+}
+
+/// Numbers in [0, 1) that look random: splitmix64.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E3779B97F4A7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D049BB133111EB);
+        (z ^ (z >> 31)) as f64 / 2f64.powi(64)
+    }
+}
+
+/// Value, loss and gradients of a case, used mid-graph.
+fn outputs(case: &OpCase) -> Vec<Tensor> {
+    let inputs: Vec<Tensor> =
+        case.inputs.iter().enumerate().map(|(i, s)| Tensor::input(format!("x{i}"), s.clone(), DType::F32)).collect();
+    let scaled: Vec<Tensor> = inputs.iter().map(|x| x * 0.75).collect();
+    let y = (case.build)(&scaled);
+    let weights = Tensor::input("weights", y.shape(), DType::F32);
+    let loss = ((&y * 0.5).sin() * weights).sum_all();
+    let refs: Vec<&Tensor> = inputs.iter().collect();
+    let mut all = vec![y, loss.clone()];
+    all.extend(gradients(&loss, &refs));
+    all
+}
+
+fn leaves_of(outputs: &[Tensor]) -> BTreeMap<String, Tensor> {
+    let (mut found, mut seen, mut stack) = (BTreeMap::new(), std::collections::HashSet::new(), outputs.to_vec());
+    while let Some(t) = stack.pop() {
+        if seen.insert(t.id()) {
+            if let Some(name) = t.name() {
+                found.insert(name.to_string(), t.clone());
+            }
+            stack.extend(t.inputs().iter().cloned());
+        }
+    }
+    found
+}
+
+fn check(device: &Device, case: &OpCase, options: &CompileOptions) -> Result<(), String> {
+    let outputs = outputs(case);
+    let mut numbers = Numbers(case.name.len() as u64 + 11);
+    let (mut exact, mut given) = (HashMap::new(), vec![]);
+    for (name, t) in leaves_of(&outputs) {
+        if t.op().name() == "state" {
+            exact.insert(name, Array::from_fn(t.shape(), |_| 0.25));
+            continue;
+        }
+        let (lo, hi) = if name.starts_with('x') { case.domain } else { (0.2, 1.0) };
+        let data: Vec<f32> = (0..t.count()).map(|_| ((lo + (hi - lo) * numbers.next()) / 0.75) as f32).collect();
+        exact.insert(name.clone(), Array::new(t.shape(), data.iter().map(|&x| x as f64).collect()));
+        given.push((name, data));
+    }
+    let refs: Vec<&Tensor> = outputs.iter().collect();
+    let expected = evaluate(&refs, &exact);
+    let program = Program::compile_with(device, &refs, &Updates::new(), options).map_err(|e| e.to_string())?;
+    let mut state = State::init(device, &program, 1).map_err(|e| e.to_string())?;
+    let inputs: Vec<(&str, Data)> = given
+        .iter()
+        .filter(|(n, _)| program.input_shapes().any(|(name, ..)| name == n))
+        .map(|(n, d)| (n.as_str(), Data::from(d)))
+        .collect();
+    // Twice: a second run must not see what the first one left.
+    for _ in 0..2 {
+        let mut got = program.run(&mut state, &inputs).map_err(|e| e.to_string())?;
+        for (i, expected) in expected.iter().enumerate() {
+            let got = got.f32(i).map_err(|e| e.to_string())?;
+            assert_eq!(got.len(), expected.data.len());
+            // Rounding errors scale with the largest terms.
+            let scale = 1.0 + expected.data.iter().fold(0f64, |m, x| m.max(x.abs()));
+            let grows = (case.inputs.iter().flatten().product::<usize>() as f64).sqrt().clamp(1.0, 30.0);
+            for (j, (&g, &e)) in got.iter().zip(&expected.data).enumerate() {
+                let off = (g as f64 - e).abs();
+                if off > case.tolerance * scale * grows || off.is_nan() {
+                    return Err(format!("output {i}[{j}]: {g}, not {e}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_all(device: &Device, options: &CompileOptions) {
+    let filter = std::env::var("WGRAD_TEST_OP").unwrap_or_default();
+    let cases: Vec<OpCase> = registry().into_iter().filter(|c| c.name.contains(&filter)).collect();
+    let failures: Vec<String> =
+        cases.iter().filter_map(|c| check(device, c, options).err().map(|e| format!("{c:?}: {e}"))).collect();
+    assert!(!cases.is_empty());
+    assert!(failures.is_empty(), "{} of {} on {device:?}:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+#[test]
+fn fused_on_the_cpu() {
+    check_all(&Device::cpu(), &CompileOptions { fuse: true, poison: true });
+}
+
+#[test]
+fn op_by_op_on_the_cpu() {
+    check_all(&Device::cpu(), &CompileOptions { fuse: false, poison: true });
+}
+
+#[test]
+fn fused_on_the_gpu() {
+    if let Some(device) = gpu() {
+        check_all(device, &CompileOptions { fuse: true, poison: true });
+    }
+}
