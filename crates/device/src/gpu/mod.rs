@@ -11,7 +11,7 @@ mod sequence;
 pub(crate) use memory::{GpuBuffer, GpuReadback};
 pub(crate) use sequence::GpuSequence;
 
-use crate::{Adapter, AdapterKind, DeviceError};
+use crate::{Adapter, DeviceError};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -126,7 +126,11 @@ impl Gpu {
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let made = make();
         // Natively these futures are ready at once.
-        let errors = [pollster::block_on(internal.pop()), pollster::block_on(memory.pop()), pollster::block_on(validation.pop())];
+        let errors = [
+            pollster::block_on(internal.pop()),
+            pollster::block_on(memory.pop()),
+            pollster::block_on(validation.pop()),
+        ];
         match errors.into_iter().flatten().next() {
             Some(e) => Err(self.error(e, what, bytes)),
             None => {
@@ -143,9 +147,5 @@ impl Gpu {
             }
             other => DeviceError::Validation { what: what.into(), reason: other.to_string() },
         }
-    }
-
-    fn is_software(&self) -> bool {
-        self.adapter.kind == AdapterKind::Software
     }
 }

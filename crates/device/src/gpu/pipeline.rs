@@ -60,7 +60,8 @@ impl Gpu {
             let known = lock(&self.pipelines.pipelines);
             passes.iter().copied().filter(|p| !known.contains_key(&p.wgsl) && missing.insert(&p.wgsl)).collect()
         };
-        let compiled: Vec<_> = new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile(p)?))).collect::<Result<_, _>>()?;
+        let compiled: Vec<_> =
+            new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile(p)?))).collect::<Result<_, _>>()?;
         let mut known = lock(&self.pipelines.pipelines);
         known.extend(compiled);
         Ok(passes.iter().map(|p| known[&p.wgsl].clone()).collect())

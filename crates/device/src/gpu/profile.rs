@@ -14,7 +14,8 @@ impl Gpu {
         let mut times = vec![Duration::ZERO; sequence.launches.len()];
         let launches: Vec<&[Step]> = sequence.steps.chunk_by(|a, b| a.launch == b.launch).collect();
         for chunk in launches.chunks(LAUNCHES_AT_ONCE) {
-            let measured = if self.adapter.timestamps { self.time_on_device(chunk)? } else { self.time_on_host(chunk)? };
+            let measured =
+                if self.adapter.timestamps { self.time_on_device(chunk)? } else { self.time_on_host(chunk)? };
             for (steps, time) in chunk.iter().zip(measured) {
                 times[steps[0].launch] = time;
             }
@@ -62,7 +63,8 @@ impl Gpu {
         self.wait()?;
         let time = |steps: &&[Step]| {
             let start = Instant::now();
-            let submission = self.submit(|encoder| record(&mut encoder.begin_compute_pass(&Default::default()), steps))?;
+            let submission =
+                self.submit(|encoder| record(&mut encoder.begin_compute_pass(&Default::default()), steps))?;
             self.link.wait_for(Some(submission))?;
             Ok(start.elapsed())
         };

@@ -50,7 +50,8 @@ impl Gpu {
     /// Refuses what the adapter cannot do, before wgpu does so less clearly.
     fn check_pass(&self, launch: &Launch, pass: &Pass) -> Result<(), DeviceError> {
         let what = || format!("{} ({})", launch.label, pass.label);
-        let lacks = |feature: String| DeviceError::Unsupported { device: self.adapter.name.clone(), feature, what: what() };
+        let lacks =
+            |feature: String| DeviceError::Unsupported { device: self.adapter.name.clone(), feature, what: what() };
         if pass.bindings.len() > self.adapter.max_storage_buffers {
             return Err(lacks(format!("room for {} storage buffers in one kernel", pass.bindings.len())));
         }

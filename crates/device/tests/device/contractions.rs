@@ -195,16 +195,8 @@ pub fn samples() -> Vec<Sample> {
     };
     add("matmul, batched", batched.clone());
     add("matmul, batched, epilogue", with_epilogue(batched));
-    let conv = Conv {
-        images: 2,
-        groups: 1,
-        channels: [3, 10],
-        size: [9, 8],
-        kernel: 3,
-        stride: 1,
-        pad: 1,
-        dilation: 1,
-    };
+    let conv =
+        Conv { images: 2, groups: 1, channels: [3, 10], size: [9, 8], kernel: 3, stride: 1, pad: 1, dilation: 1 };
     let strided = Conv { stride: 2, channels: [4, 6], groups: 2, pad: 2, dilation: 2, size: [13, 12], ..conv };
     let depthwise = Conv { groups: 6, channels: [6, 6], images: 1, ..conv };
     let single = Conv { kernel: 1, pad: 0, ..conv };

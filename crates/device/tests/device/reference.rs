@@ -44,9 +44,7 @@ impl Value {
 pub fn decode(bytes: &[u8], dtype: DType) -> Vec<Value> {
     let word = |b: &[u8]| u32::from_le_bytes(b.try_into().unwrap());
     match dtype {
-        DType::F16 => {
-            bytes.chunks(2).map(|b| Value::F(f16::from_le_bytes(b.try_into().unwrap()).to_f64())).collect()
-        }
+        DType::F16 => bytes.chunks(2).map(|b| Value::F(f16::from_le_bytes(b.try_into().unwrap()).to_f64())).collect(),
         DType::F32 => bytes.chunks(4).map(|b| Value::F(f32::from_bits(word(b)) as f64)).collect(),
         DType::I32 => bytes.chunks(4).map(|b| Value::I(word(b) as i32 as i64)).collect(),
         _ => bytes.chunks(4).map(|b| Value::I(word(b) as i64)).collect(),
@@ -69,7 +67,13 @@ pub fn eval(expr: &Expr, index: &[usize], inputs: &[Vec<Value>], types: &[DType]
             ExprNode::Mask(coords) => Value::I(coords.iter().all(|c| c.at(index).is_some()) as i64),
             ExprNode::Unary(op, a) => unary(*op, v(a)),
             ExprNode::Binary(op, a, b) => binary(*op, v(a), v(b), expr.dtypes[*a]),
-            ExprNode::Select(c, a, b) => if v(c).i() != 0 { v(a) } else { v(b) },
+            ExprNode::Select(c, a, b) => {
+                if v(c).i() != 0 {
+                    v(a)
+                } else {
+                    v(b)
+                }
+            }
             ExprNode::Cast(a) => cast(v(a), dtype),
             ExprNode::Bitcast(a) => bitcast(v(a), dtype),
             ExprNode::Philox { args, lane } => {
@@ -245,14 +249,15 @@ fn fold(op: ReduceOp, column: &[Value], dtype: DType) -> Value {
         DType::I32 => (i32::MIN as i64, i32::MAX as i64),
         _ => (0, 1),
     };
-    let at = |wanted: Option<i64>| wanted.map_or(0, |w| values().position(|x| x == w).unwrap() as i64);
+    let at =
+        |wanted: Option<i64>| wanted.map_or(Value::I(0), |w| Value::I(values().position(|x| x == w).unwrap() as i64));
     Value::I(match op {
         ReduceOp::Sum => values().sum(),
         ReduceOp::Prod => values().fold(1, |a, b| Value::I(a * b).held(dtype).i()),
         ReduceOp::Max => values().max().unwrap_or(least),
         ReduceOp::Min => values().min().unwrap_or(most),
-        ReduceOp::ArgMax => at(values().max()),
-        ReduceOp::ArgMin => at(values().min()),
+        ReduceOp::ArgMax => return at(values().max()),
+        ReduceOp::ArgMin => return at(values().min()),
     })
     .held(dtype)
 }

@@ -142,9 +142,7 @@ fn first_pass(reduce: &Reduce, plan: &Plan, adapter: &Adapter) -> Pass {
     let body = main(
         adapter,
         &count,
-        &format!(
-            "{head}{before}for (var r = split; r < {end}; r += {step}) {{\n{loop_head}{text}{folds}}}\n{results}"
-        ),
+        &format!("{head}{before}for (var r = split; r < {end}; r += {step}) {{\n{loop_head}{text}{folds}}}\n{results}"),
     );
     shader.finish("reduce".into(), &body, groups(invocations, adapter))
 }

@@ -55,11 +55,8 @@ impl Shader {
         let access = if write { "read_write" } else { "read" };
         let binding = self.bindings.len();
         let element = stored(dtype);
-        writeln!(
-            self.declarations,
-            "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;"
-        )
-        .expect("writing to a string");
+        writeln!(self.declarations, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;")
+            .expect("writing to a string");
     }
 
     /// The text of `value` (f32) rounded to f16 and back.
@@ -123,7 +120,7 @@ impl Shader {
             wgsl.push_str(if native_half || self.f16_bound {
                 "fn round_to_half(x: f32) -> f32 { return f32(f16(x)); }\n"
             } else {
-                "fn round_to_half(x: f32) -> f32 { return unpack2x16float(pack2x16float(vec2<f32>(x, 0.0))).x; }\n"
+                "fn round_to_half(x: f32) -> f32 { return quantizeToF16(x); }\n"
             });
         }
         let words = self.params.len().div_ceil(4);

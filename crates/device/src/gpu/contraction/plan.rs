@@ -134,8 +134,8 @@ fn simplest(contraction: &Contraction, swapped: bool) -> Simplest {
         let mut end = start + rank;
         let mut d = start;
         while d < end {
-            let into_next = d + 1 < end
-                && affines.iter().all(|f| f.strides[d] == f.strides[d + 1] * axes[d + 1] as i64);
+            let into_next =
+                d + 1 < end && affines.iter().all(|f| f.strides[d] == f.strides[d + 1] * axes[d + 1] as i64);
             if axes[d] == 1 || into_next {
                 let n = axes.remove(d);
                 affines.iter_mut().for_each(|f| {

@@ -234,9 +234,8 @@ fn writer(shader: &mut Shader, text: &mut String, c: &Contraction, plan: &Plan) 
         None => "accumulator".to_string(),
         Some(e) => {
             let mut emitter = Emitter::new(shader, &e.expr, &plan.axes, &sources);
-            emitter.coords = (0..4)
-                .flat_map(|g| (0..plan.groups[g].len()).map(move |i| format!("{}.i{i}", NAMES[g])))
-                .collect();
+            emitter.coords =
+                (0..4).flat_map(|g| (0..plan.groups[g].len()).map(move |i| format!("{}.i{i}", NAMES[g]))).collect();
             let value = emitter.emit(&[e.output]).remove(0);
             *text += &emitter.text;
             value
