@@ -57,6 +57,16 @@ fn to_u32(x: f32) -> u32 {
     return select(select(inside, 4294967295u, x >= 4294967296.0), 0u, is_nan(x));
 }
 
+// To the nearest f16, halves to even. By the bits: drivers drop a conversion to f16 and back, or flush what is tiny.
+fn round_to_half(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    let size = bits & 0x7fffffffu;
+    let shortened = (bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u;
+    let normal = bitcast<f32>(select(shortened, (bits & 0x80000000u) | 0x7f800000u, size >= 0x477ff000u));
+    let tiny = round(x * 16777216.0) / 16777216.0;
+    return select(select(normal, tiny, size < 0x38800000u), x, size > 0x7f800000u);
+}
+
 // tanh by exp of a negative number, which cannot overflow, and by its series near 0, where that would cancel.
 fn tanh_safe(x: f32) -> f32 {
     let e = exp(-2.0 * min(abs(x), 15.0));

@@ -24,7 +24,7 @@ fn adapter(kind: AdapterKind, f16: bool) -> Adapter {
 fn check(name: &str, pass: &Pass) {
     let module = naga::front::wgsl::parse_str(&pass.wgsl)
         .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&pass.wgsl), pass.wgsl));
-    let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = Capabilities::SHADER_FLOAT16;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&pass.wgsl), pass.wgsl));

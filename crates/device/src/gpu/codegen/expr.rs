@@ -105,7 +105,7 @@ impl<'a> Emitter<'a> {
             }
             ExprNode::Accumulator => "accumulator".into(),
         };
-        if dtype == DType::F16 && needs_rounding(&expr.nodes[id]) { self.shader.round_to_half(&value) } else { value }
+        if dtype == DType::F16 && needs_rounding(&expr.nodes[id]) { format!("round_to_half({value})") } else { value }
     }
 
     /// Constants that a compiler can make use of stand in the text; the others are parameters, so that kernels which

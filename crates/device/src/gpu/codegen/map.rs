@@ -15,7 +15,7 @@ pub(crate) fn map_passes(map: &Map, adapter: &Adapter, aliases: &[Option<usize>]
     expr::collapse(&mut domain, 0, &mut e);
     let used = reachable(&e, &map.outputs);
 
-    let mut shader = Shader::new(adapter);
+    let mut shader = Shader::new();
     let sources = bind_inputs(&mut shader, &e, &used, &map.inputs, aliases, |o| e.dtypes[map.outputs[o]]);
     for (o, &node) in map.outputs.iter().enumerate() {
         shader.bind(Operand::Output(o), &format!("out{o}"), e.dtypes[node], true);

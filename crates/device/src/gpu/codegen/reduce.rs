@@ -101,7 +101,7 @@ pub(crate) fn reduce_passes(reduce: &Reduce, adapter: &Adapter) -> Vec<Pass> {
 fn first_pass(reduce: &Reduce, plan: &Plan, adapter: &Adapter) -> Pass {
     let e = &plan.expr;
     let nodes: Vec<_> = reduce.outputs.iter().map(|r| r.node).collect();
-    let mut shader = Shader::new(adapter);
+    let mut shader = Shader::new();
     let used = reachable(e, &nodes);
     let sources = bind_inputs(&mut shader, e, &used, &reduce.inputs, &[], |_| DType::F32);
     let splits = plan.splits[0];
@@ -149,7 +149,7 @@ fn first_pass(reduce: &Reduce, plan: &Plan, adapter: &Adapter) -> Pass {
 
 /// Folds `from` partial results of each output element, at `base` in scratch memory, into `to`.
 fn fold_pass(reduce: &Reduce, kept: usize, from: usize, to: usize, base: usize, adapter: &Adapter) -> Pass {
-    let mut shader = Shader::new(adapter);
+    let mut shader = Shader::new();
     shader.bind(Operand::Scratch, "scratch", DType::U32, to > 1);
     if to == 1 {
         bind_outputs(&mut shader, reduce);

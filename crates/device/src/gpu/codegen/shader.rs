@@ -16,23 +16,13 @@ pub(crate) struct Shader {
     params: Vec<u32>,
     bindings: Vec<PassBinding>,
     declarations: String,
-    f16_offered: bool,
     f16_bound: bool,
-    rounds_to_half: bool,
     names: usize,
 }
 
 impl Shader {
-    pub fn new(adapter: &Adapter) -> Shader {
-        Shader {
-            params: vec![],
-            bindings: vec![],
-            declarations: String::new(),
-            f16_offered: adapter.f16,
-            f16_bound: false,
-            rounds_to_half: false,
-            names: 0,
-        }
+    pub fn new() -> Shader {
+        Shader { params: vec![], bindings: vec![], declarations: String::new(), f16_bound: false, names: 0 }
     }
 
     /// Adds a parameter word; returns the text that reads it. Negative values wrap, as all index arithmetic does.
@@ -57,12 +47,6 @@ impl Shader {
         let element = stored(dtype);
         writeln!(self.declarations, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;")
             .expect("writing to a string");
-    }
-
-    /// The text of `value` (f32) rounded to f16 and back.
-    pub fn round_to_half(&mut self, value: &str) -> String {
-        self.rounds_to_half = true;
-        format!("round_to_half({value})")
     }
 
     /// A divisor for indices below `end`.
@@ -111,18 +95,10 @@ impl Shader {
             self.params.push(0);
         }
         let mut wgsl = String::new();
-        let native_half = self.f16_offered && (self.f16_bound || self.rounds_to_half);
-        if self.f16_bound || native_half {
+        if self.f16_bound {
             wgsl.push_str("enable f16;\n");
         }
         wgsl.push_str(wgrad_shaders::MATH);
-        if self.rounds_to_half {
-            wgsl.push_str(if native_half || self.f16_bound {
-                "fn round_to_half(x: f32) -> f32 { return f32(f16(x)); }\n"
-            } else {
-                "fn round_to_half(x: f32) -> f32 { return quantizeToF16(x); }\n"
-            });
-        }
         let words = self.params.len().div_ceil(4);
         writeln!(wgsl, "@group(0) @binding(0) var<uniform> params: array<vec4<u32>, {words}>;")
             .expect("writing to a string");

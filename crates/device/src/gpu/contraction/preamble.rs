@@ -20,7 +20,7 @@ const TILE: &str = "struct Tile { inside: bool, batch: u32, row: u32, col: u32, 
 
 /// The pass that multiplies.
 pub(super) fn tiled_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pass {
-    let mut shader = Shader::new(adapter);
+    let mut shader = Shader::new();
     let (a, b) = if plan.swapped { (1, 0) } else { (0, 1) };
     shader.bind(Operand::Input(a), "a", DType::F32, false);
     shader.bind(Operand::Input(b), "b", DType::F32, false);
@@ -51,7 +51,7 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pas
 
 /// The pass that adds up partial sums.
 pub(super) fn sum_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pass {
-    let mut shader = Shader::new(adapter);
+    let mut shader = Shader::new();
     shader.bind(Operand::Scratch, "partials", DType::F32, false);
     let size = workgroup_size(adapter);
     let mut text = format!("const SIZE: u32 = {size}u;\n{TILE}");
