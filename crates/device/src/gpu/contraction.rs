@@ -19,7 +19,7 @@ pub(crate) fn passes(c: &Contraction, adapter: &Adapter) -> Vec<Pass> {
     if plan.elements() == 0 {
         return vec![];
     }
-    let mut passes = vec![preamble::tiled_pass(c, &plan, adapter)];
+    let mut passes = vec![preamble::tiled_pass(c, &plan)];
     if plan.splits > 1 {
         passes.push(preamble::sum_pass(c, &plan, adapter));
     }

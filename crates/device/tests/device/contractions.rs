@@ -178,6 +178,18 @@ pub fn samples() -> Vec<Sample> {
     add("matmul, one row", matmul(1, 100, 31, false, false));
     add("matmul, one column", matmul(100, 1, 31, false, false));
     add("matmul, three rows", matmul(3, 10, 50, false, false));
+    add("matmul, narrow", matmul(20, 150, 23, false, false));
+    add("matmul, tall", matmul(150, 20, 23, true, false));
+    add("matmul, tall and thin", matmul(300, 11, 23, false, true));
+    // Enough for the largest tiles, with few rows each.
+    let large = Contraction {
+        batch: vec![260],
+        a: plain(&[0, 7, 1]),
+        b: plain(&[0, 70, 1]),
+        c: affine(&[66 * 70, 70, 1]),
+        ..matmul(66, 70, 7, false, false)
+    };
+    add("matmul, large", large);
     add("matmul of nothing", matmul(5, 7, 0, false, false));
     add("matmul into nothing", matmul(0, 7, 3, false, false));
     add("matmul, split", matmul(10, 12, 1500, false, false));

@@ -8,6 +8,50 @@ use std::ops::Range;
 const GPU_FILL: (usize, usize) = (256, 128);
 const SOFTWARE_FILL: (usize, usize) = (16, 256);
 
+/// What a workgroup computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tile {
+    /// See `contraction_software.wgsl`.
+    Software { rows: usize },
+    /// See `contraction.wgsl`: invocations and blocks of 4 x 4 elements along m and n, and the step along k.
+    Gpu { threads: [usize; 2], blocks: [usize; 2], depth: usize },
+}
+
+impl Tile {
+    /// Rows and columns.
+    pub fn size(self) -> [usize; 2] {
+        match self {
+            Tile::Software { rows } => [rows, 64],
+            Tile::Gpu { threads, blocks, .. } => [4 * threads[0] * blocks[0], 4 * threads[1] * blocks[1]],
+        }
+    }
+
+    /// The tile for a software adapter: few rows where there are no more.
+    fn software(m: usize) -> Tile {
+        let rows = match m {
+            0..=1 => 1,
+            2..=4 => 4,
+            _ => 8,
+        };
+        Tile::Software { rows }
+    }
+
+    /// The tile for a GPU. A large square one reads workgroup memory least, if there are enough of them; a narrow C gets
+    /// a narrow tile, or most of the work would be on rows that are not there.
+    fn gpu(batches: usize, m: usize, n: usize) -> Tile {
+        let tile = |threads, blocks, depth| Tile::Gpu { threads, blocks, depth };
+        let large = batches * m.div_ceil(128) * n.div_ceil(128);
+        match (m, n) {
+            (0..=16, 65..) => tile([4, 64], [1, 1], 8),
+            (17..=32, 65..) => tile([8, 32], [1, 1], 16),
+            (65.., 0..=16) => tile([64, 4], [1, 1], 8),
+            (65.., 17..=32) => tile([32, 8], [1, 1], 16),
+            (65.., 65..) if large >= GPU_FILL.0 => tile([16, 16], [2, 2], 8),
+            _ => tile([16, 16], [1, 1], 16),
+        }
+    }
+}
+
 /// A contraction in its simplest form. All accesses are functions of all sub-axes, in the order batch, m, n, k.
 pub(super) struct Plan {
     /// Extents of the sub-axes; neighbours of one group that everything walks as one are merged.
@@ -20,10 +64,7 @@ pub(super) struct Plan {
     pub epilogue: Option<Epilogue>,
     /// Whether A and B (and with them m and n) have changed places.
     pub swapped: bool,
-    /// Whether the tile is that of a software adapter.
-    pub software: bool,
-    /// Rows and columns of a tile.
-    pub tile: (usize, usize),
+    pub tile: Tile,
     /// Parts of the inner axis, each summed by workgroups of its own.
     pub splits: usize,
     /// Extent of each part but the last.
@@ -35,19 +76,23 @@ impl Plan {
         let software = adapter.kind == AdapterKind::Software;
         let (batches, m, n, k) = contraction.sizes();
         // The software tile is wide: of a tall, narrow C the transpose is computed.
-        let work = |m: usize, n: usize| m.next_multiple_of(software_rows(m)) * n.next_multiple_of(64);
+        let work = |m: usize, n: usize| {
+            let [rows, cols] = Tile::software(m).size();
+            m.next_multiple_of(rows) * n.next_multiple_of(cols)
+        };
         let swapped = software && work(n, m) < work(m, n);
         let (m, n) = if swapped { (n, m) } else { (m, n) };
-        let tile = if software { (software_rows(m), 64) } else { (64, 64) };
+        let tile = if software { Tile::software(m) } else { Tile::gpu(batches, m, n) };
 
-        let tiles = batches * m.div_ceil(tile.0) * n.div_ceil(tile.1);
+        let [rows, cols] = tile.size();
+        let tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
         let (fill, least) = if software { SOFTWARE_FILL } else { GPU_FILL };
         let wanted = (fill / tiles.max(1)).min(k / least).max(1);
         let part = k.div_ceil(wanted).next_multiple_of(16);
         let splits = k.div_ceil(part.max(1)).max(1);
 
         let (axes, groups, a, b, c, epilogue) = simplest(contraction, swapped);
-        Plan { axes, groups, a, b, c, epilogue, swapped, software, tile, splits, part }
+        Plan { axes, groups, a, b, c, epilogue, swapped, tile, splits, part }
     }
 
     /// The extents of a group.
@@ -74,14 +119,6 @@ impl Plan {
             if self.axes[d] == 1 || step == 0 { u64::MAX } else { step }
         };
         step(3) < step(other)
-    }
-}
-
-fn software_rows(m: usize) -> usize {
-    match m {
-        0..=1 => 1,
-        2..=4 => 4,
-        _ => 8,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The generated part of a contraction's shaders: readers, writer, and who does what.
 
-use super::plan::Plan;
+use super::plan::{Plan, Tile};
 use crate::gpu::codegen::{Emitter, Shader, Source, workgroup_size};
 use crate::kernels::Contraction;
 use crate::{Access, Adapter, Affine, DType, Operand, Pass, fold_groups};
@@ -16,26 +16,33 @@ const FUNCTIONS: [&str; 4] = ["batch_at", "row_at", "col_at", "inner_at"];
 /// What a function calls its parameter of each type.
 const NAMES: [&str; 4] = ["b", "m", "n", "k"];
 
-const TILE: &str = "struct Tile { inside: bool, batch: u32, row: u32, col: u32, split: u32, begin: u32, end: u32 }\n";
+const TILE_STRUCT: &str = "struct Tile { inside: bool, batch: u32, row: u32, col: u32, split: u32, begin: u32, end: u32 }\n";
 
 /// The pass that multiplies.
-pub(super) fn tiled_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pass {
+pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut shader = Shader::new();
     let (a, b) = if plan.swapped { (1, 0) } else { (0, 1) };
     shader.bind(Operand::Input(a), "a", DType::F32, false);
     shader.bind(Operand::Input(b), "b", DType::F32, false);
-    let mut text = String::from(TILE);
-    if plan.software {
-        text += &format!("const ROWS: u32 = {}u;\n", plan.tile.0);
-    } else {
-        text += &format!("const A_ALONG_K: bool = {};\n", plan.along_k(&plan.a, ROW));
-        text += &format!("const B_ALONG_K: bool = {};\n", plan.along_k(&plan.b, COL));
+    let mut text = String::from(TILE_STRUCT);
+    match plan.tile {
+        Tile::Software { rows } => text += &format!("const ROWS: u32 = {rows}u;\n"),
+        Tile::Gpu { threads, blocks, depth } => {
+            let sizes = [("THREADS", threads), ("GROUPS", blocks)];
+            for (name, [m, n]) in sizes {
+                text += &format!("const {name}_M: u32 = {m}u;\nconst {name}_N: u32 = {n}u;\n");
+            }
+            text += &format!("const DEPTH: u32 = {depth}u;\n");
+            text += &format!("const A_ALONG_K: bool = {};\n", plan.along_k(&plan.a, ROW));
+            text += &format!("const B_ALONG_K: bool = {};\n", plan.along_k(&plan.b, COL));
+        }
     }
     let groups = tiles(&mut shader, &mut text, plan);
     for group in [BATCH, ROW, COL, INNER] {
         coordinates(&mut shader, &mut text, plan, group);
     }
-    if plan.software {
+    let software = matches!(plan.tile, Tile::Software { .. });
+    if software {
         next_inner(&mut shader, &mut text, plan);
     }
     reader(&mut shader, &mut text, plan, "a", &plan.a, ROW);
@@ -45,7 +52,7 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pas
     } else {
         partial_writer(&mut shader, &mut text, plan);
     }
-    text += if plan.software { wgrad_shaders::CONTRACTION_SOFTWARE } else { wgrad_shaders::CONTRACTION };
+    text += if software { wgrad_shaders::CONTRACTION_SOFTWARE } else { wgrad_shaders::CONTRACTION };
     shader.finish(c.label.to_string(), &text, fold_groups(groups))
 }
 
@@ -54,7 +61,7 @@ pub(super) fn sum_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pass 
     let mut shader = Shader::new();
     shader.bind(Operand::Scratch, "partials", DType::F32, false);
     let size = workgroup_size(adapter);
-    let mut text = format!("const SIZE: u32 = {size}u;\n{TILE}");
+    let mut text = format!("const SIZE: u32 = {size}u;\n{TILE_STRUCT}");
     constant(&mut shader, &mut text, "element_count", plan.elements());
     constant(&mut shader, &mut text, "split_count", plan.splits);
     let (rows, cols) = (plan.size(ROW), plan.size(COL));
@@ -89,8 +96,9 @@ fn tiles(shader: &mut Shader, text: &mut String, plan: &Plan) -> usize {
     let (rows, cols, inner) = (plan.size(ROW), plan.size(COL), plan.size(INNER));
     constant(shader, text, "row_count", rows);
     constant(shader, text, "col_count", cols);
-    let down = rows.div_ceil(plan.tile.0);
-    let across = cols.div_ceil(plan.tile.1);
+    let [tile_rows, tile_cols] = plan.tile.size();
+    let down = rows.div_ceil(tile_rows);
+    let across = cols.div_ceil(tile_cols);
     let batches = plan.size(BATCH);
     let count = down * across * batches * plan.splits;
     let (by_down, by_across) = (shader.divisor(down, count), shader.divisor(across, count));
@@ -117,9 +125,9 @@ return Tile(
         by_batch.quotient("rest"),
         by_batch.extent,
         by_down.extent,
-        plan.tile.0,
+        tile_rows,
         by_across.extent,
-        plan.tile.1,
+        tile_cols,
         part = shader.param(plan.part as i64),
         count = shader.param(count as i64),
         inner = shader.param(inner as i64),
