@@ -1,7 +1,8 @@
 //! Fused reductions as WGSL.
 //!
-//! Each invocation folds every S-th element of one output element's share into a partial result; further passes fold the
-//! S partial results. S follows from the sizes and the kind of adapter alone, so the order of a sum is fixed.
+//! The R elements behind each output element are shared out over S partial results, and, on a GPU, each of those over
+//! several lanes that end by folding a tree in workgroup memory. A second round folds the S partial results. Numbers
+//! follow from the sizes and the kind of adapter alone, so the order of a sum is fixed.
 
 use super::map::bind_inputs;
 use super::shader::{held, store};
@@ -16,12 +17,21 @@ struct Plan {
     reduce: Vec<usize>,
     expr: crate::Expr,
     kept: usize,
-    reduced: usize,
-    /// Partial results of each output element after each pass; the last is 1.
-    splits: Vec<usize>,
+    rounds: Vec<Round>,
     /// Whether neighbouring invocations take neighbouring kept elements, rather than neighbouring reduced ones.
     along_kept: bool,
 }
+
+/// One pass: `from` elements behind each output element are folded to `to`, each by `lanes` invocations.
+#[derive(Clone, Copy)]
+struct Round {
+    from: usize,
+    to: usize,
+    lanes: usize,
+}
+
+/// A sum of more terms than this in one invocation loses accuracy by its order.
+const LONGEST: usize = 4096;
 
 impl Plan {
     fn new(reduce: &Reduce, adapter: &Adapter) -> Plan {
@@ -29,22 +39,48 @@ impl Plan {
         let (kept, reduced) = (reduce.kept(), reduce.reduced());
         let barrier = expr::collapse(&mut domain, reduce.keep.len(), &mut e);
         let along_kept = kept > 1 && prefers_kept(&e, &domain, barrier);
-
-        // Invocations that fill the adapter, elements worth an invocation, and partial results folded by one.
-        let (fill, least, fold) = match adapter.kind {
-            AdapterKind::Software => (2048, 64, 1024),
-            _ => (32768, 8, 64),
-        };
-        // A sum of more terms than this loses accuracy by its order.
-        const LONGEST: usize = 4096;
-        let wanted = (fill / kept.max(1)).min(reduced / least).max(reduced.div_ceil(LONGEST)).max(1);
-        let mut splits = vec![wanted];
-        while *splits.last().expect("never empty") > 1 {
-            let last = *splits.last().expect("never empty");
-            splits.push(if last <= 2 * fold { 1 } else { last.div_ceil(fold) });
-        }
         let inner = domain.split_off(barrier);
-        Plan { keep: domain, reduce: inner, expr: e, kept, reduced, splits, along_kept }
+        // The tree keeps each word of each lane in workgroup memory, of which there are 16 KiB.
+        let lanes_fit = adapter.kind != AdapterKind::Software && words(reduce) <= 16;
+        let rounds = if lanes_fit { gpu_rounds(kept, reduced, along_kept) } else { serial_rounds(kept, reduced) };
+        Plan { keep: domain, reduce: inner, expr: e, kept, rounds, along_kept }
+    }
+}
+
+/// Without workgroup memory: invocations that fill the adapter, elements worth an invocation, and partial results
+/// folded by one.
+fn serial_rounds(kept: usize, reduced: usize) -> Vec<Round> {
+    let (fill, least, fold) = (2048, 64, 1024);
+    let mut to = (fill / kept).min(reduced / least).max(reduced.div_ceil(LONGEST)).max(1);
+    let mut rounds = vec![Round { from: reduced, to, lanes: 1 }];
+    while to > 1 {
+        let from = to;
+        to = if from <= 2 * fold { 1 } else { from.div_ceil(fold) };
+        rounds.push(Round { from, to, lanes: 1 });
+    }
+    rounds
+}
+
+fn gpu_rounds(kept: usize, reduced: usize, along_kept: bool) -> Vec<Round> {
+    let fill = 1 << 16;
+    let lanes = if along_kept { 1 } else { lanes(reduced) };
+    let to = (fill / (kept * lanes)).min(reduced / (lanes * 8)).max(reduced.div_ceil(LONGEST * lanes)).max(1);
+    let mut rounds = vec![Round { from: reduced, to, lanes }];
+    if to > 1 {
+        // Partial results of one split lie side by side: with many of them, one lane each reads best.
+        rounds.push(Round { from: to, to: 1, lanes: if kept < 1024 { self::lanes(to) } else { 1 } });
+    }
+    rounds
+}
+
+/// Invocations that share the folding of `n` elements, some elements each.
+fn lanes(n: usize) -> usize {
+    match n {
+        0..16 => 1,
+        16..64 => 8,
+        64..256 => 32,
+        256..1024 => 64,
+        _ => 256,
     }
 }
 
@@ -79,8 +115,11 @@ fn words(reduce: &Reduce) -> usize {
 
 /// Bytes of scratch memory that [`reduce_passes`] uses.
 pub(crate) fn reduce_scratch(reduce: &Reduce, adapter: &Adapter) -> usize {
+    if reduce.kept() == 0 {
+        return 0;
+    }
     let plan = Plan::new(reduce, adapter);
-    plan.splits.iter().filter(|&&s| s > 1).map(|s| 4 * s * plan.kept * words(reduce)).sum()
+    plan.rounds.iter().filter(|r| r.to > 1).map(|r| 4 * r.to * plan.kept * words(reduce)).sum()
 }
 
 /// The passes of a reduction; none where there is nothing to write.
@@ -91,136 +130,187 @@ pub(crate) fn reduce_passes(reduce: &Reduce, adapter: &Adapter) -> Vec<Pass> {
     let plan = Plan::new(reduce, adapter);
     let mut passes = vec![first_pass(reduce, &plan, adapter)];
     let mut base = 0;
-    for pair in plan.splits.windows(2) {
-        passes.push(fold_pass(reduce, plan.kept, pair[0], pair[1], base, adapter));
-        base += pair[0] * plan.kept * words(reduce);
+    for &round in &plan.rounds[1..] {
+        passes.push(fold_pass(reduce, plan.kept, round, base, adapter));
+        base += round.from * plan.kept * words(reduce);
     }
     passes
 }
 
+/// Evaluates the expression and folds its values.
 fn first_pass(reduce: &Reduce, plan: &Plan, adapter: &Adapter) -> Pass {
     let e = &plan.expr;
+    let round = plan.rounds[0];
     let nodes: Vec<_> = reduce.outputs.iter().map(|r| r.node).collect();
     let mut shader = Shader::new();
     let used = reachable(e, &nodes);
     let sources = bind_inputs(&mut shader, e, &used, &reduce.inputs, &[], |_| DType::F32);
-    let splits = plan.splits[0];
-    bind_results(&mut shader, reduce, splits == 1);
-
-    let invocations = plan.kept * splits;
-    let count = shader.param(invocations as i64);
-    let mut head = String::new();
-    let (kept_name, split_name, step) = if splits == 1 {
-        ("t", "0u", "1u".to_string())
+    if round.to == 1 {
+        bind_outputs(&mut shader, reduce);
     } else {
-        let along = if plan.along_kept { plan.kept } else { splits };
-        let divisor = shader.divisor(along, invocations);
-        head += &format!("let major = {};\n", divisor.quotient("t"));
-        head += &format!("let minor = t - major * {};\n", divisor.extent);
-        let (kept, split) = if plan.along_kept { ("minor", "major") } else { ("major", "minor") };
-        (kept, split, shader.param(splits as i64))
-    };
-    head += &format!("let kept = {kept_name};\nlet split = {split_name};\n");
+        shader.bind(Operand::Scratch, "scratch", DType::U32, true);
+    }
+    let mut frame = Frame::new(&mut shader, plan.kept, round, plan.along_kept, workgroup_size(adapter));
 
     let domain = [&plan.keep[..], &plan.reduce[..]].concat();
-    let mut coords = shader.unravel(&mut head, "kept", &plan.keep);
-    let end = shader.param(plan.reduced as i64);
+    let mut coords = shader.unravel(&mut frame.head, "kept", &plan.keep);
     let mut loop_head = String::new();
     coords.extend(shader.unravel(&mut loop_head, "r", &plan.reduce));
     let mut emitter = Emitter::new(&mut shader, e, &domain, &sources);
     emitter.coords = coords;
     emitter.outer = plan.keep.len();
     let values = emitter.emit(&nodes);
-    let (before, text) = (emitter.before, emitter.text);
-
-    let mut folds = String::new();
+    frame.head += &emitter.before;
+    frame.inner = loop_head + &emitter.text;
     for (o, value) in values.iter().enumerate() {
-        head += &start(reduce, o);
-        folds += &fold(reduce, o, value, "r", "r == split");
+        frame.inner += &fold(reduce, o, value, "r", Some("r == begin"));
     }
-    let results = results(&mut shader, reduce, splits, plan.kept, 0, "split");
-    let body = main(
-        adapter,
-        &count,
-        &format!("{head}{before}for (var r = split; r < {end}; r += {step}) {{\n{loop_head}{text}{folds}}}\n{results}"),
-    );
-    shader.finish("reduce".into(), &body, groups(invocations, adapter))
+    let body = frame.body(&mut shader, reduce, 0);
+    shader.finish("reduce".into(), &body, frame.groups())
 }
 
-/// Folds `from` partial results of each output element, at `base` in scratch memory, into `to`.
-fn fold_pass(reduce: &Reduce, kept: usize, from: usize, to: usize, base: usize, adapter: &Adapter) -> Pass {
+/// Folds the partial results that lie at `base` in scratch memory.
+fn fold_pass(reduce: &Reduce, kept: usize, round: Round, base: usize, adapter: &Adapter) -> Pass {
     let mut shader = Shader::new();
-    shader.bind(Operand::Scratch, "scratch", DType::U32, to > 1);
-    if to == 1 {
+    shader.bind(Operand::Scratch, "scratch", DType::U32, round.to > 1);
+    if round.to == 1 {
         bind_outputs(&mut shader, reduce);
     }
-    let invocations = kept * to;
-    let count = shader.param(invocations as i64);
+    let mut frame = Frame::new(&mut shader, kept, round, true, workgroup_size(adapter));
     let kept_word = shader.param(kept as i64);
-    let mut head = String::new();
-    let step = if to == 1 {
-        head += "let kept = t;\nlet split = 0u;\n";
-        "1u".to_string()
-    } else {
-        let divisor = shader.divisor(kept, invocations);
-        head += &format!("let split = {};\n", divisor.quotient("t"));
-        head += &format!("let kept = t - split * {};\n", divisor.extent);
-        shader.param(to as i64)
-    };
-    let end = shader.param(from as i64);
     let mut place = base;
-    let mut folds = String::new();
     for (o, r) in reduce.outputs.iter().enumerate() {
-        head += &start(reduce, o);
         let dtype = reduce.expr.dtypes[r.node];
-        let word = |shader: &mut Shader, place: usize| {
-            format!("scratch[{} + r * {kept_word} + kept]", shader.param(place as i64))
+        let mut word = |shader: &mut Shader| {
+            let text = format!("scratch[{} + r * {kept_word} + kept]", shader.param(place as i64));
+            place += round.from * kept;
+            text
         };
-        let value = from_word(&word(&mut shader, place), dtype);
-        folds += &format!("let value{o}: {} = {value};\n", held(dtype));
-        place += from * kept;
-        let mut position = String::new();
+        let value = from_word(&word(&mut shader), dtype);
+        frame.inner += &format!("let value{o}: {} = {value};\n", held(dtype));
+        let position = format!("position{o}");
         if is_arg(r.op) {
-            position = format!("position{o}");
-            folds += &format!("let {position} = {};\n", word(&mut shader, place));
-            place += from * kept;
+            frame.inner += &format!("let {position} = {};\n", word(&mut shader));
         }
-        folds += &fold(reduce, o, &format!("value{o}"), &position, "r == split");
+        frame.inner += &fold(reduce, o, &format!("value{o}"), &position, Some("r == begin"));
     }
-    let results = results(&mut shader, reduce, to, kept, place, "split");
-    let body =
-        main(adapter, &count, &format!("{head}for (var r = split; r < {end}; r += {step}) {{\n{folds}}}\n{results}"));
-    shader.finish("reduce, fold".into(), &body, groups(invocations, adapter))
+    let body = frame.body(&mut shader, reduce, place);
+    shader.finish("reduce, fold".into(), &body, frame.groups())
 }
 
-fn main(adapter: &Adapter, count: &str, body: &str) -> String {
-    let size = workgroup_size(adapter);
-    format!(
-        "@compute @workgroup_size({size})
+/// The part that is the same for all rounds: who folds what, the tree, and where results go.
+struct Frame {
+    kept: usize,
+    round: Round,
+    size: usize,
+    /// The text that reads the number of results, and that of elements behind each.
+    count: String,
+    end: String,
+    step: String,
+    /// Statements before the loop and in it.
+    head: String,
+    inner: String,
+}
+
+impl Frame {
+    fn new(shader: &mut Shader, kept: usize, round: Round, along_kept: bool, size: usize) -> Frame {
+        let results = kept * round.to;
+        let (count, end) = (shader.param(results as i64), shader.param(round.from as i64));
+        let mut head = String::new();
+        let mut step = format!("{}u", round.lanes);
+        if round.to == 1 {
+            head += "let kept = job;\nlet split = 0u;\n";
+        } else {
+            let divisor = shader.divisor(if along_kept { kept } else { round.to }, results);
+            head +=
+                &format!("let major = {};\nlet minor = job - major * {};\n", divisor.quotient("job"), divisor.extent);
+            let (kept, split) = if along_kept { ("minor", "major") } else { ("major", "minor") };
+            head += &format!("let kept = {kept};\nlet split = {split};\n");
+            step = format!("{} * {step}", shader.param(round.to as i64));
+        }
+        Frame { kept, round, size, count, end, step, head, inner: String::new() }
+    }
+
+    fn groups(&self) -> [u32; 3] {
+        fold_groups((self.kept * self.round.to).div_ceil(self.size / self.round.lanes))
+    }
+
+    /// The whole shader after its declarations. Partial results go to `base` in scratch memory.
+    fn body(&self, shader: &mut Shader, reduce: &Reduce, base: usize) -> String {
+        let Frame { size, count, end, step, head, inner, .. } = self;
+        let lanes = self.round.lanes;
+        let stores = results(shader, reduce, self.round.to, self.kept, base);
+        let starts: String = (0..reduce.outputs.len()).map(|o| start(reduce, o)).collect();
+        let fold = format!("for (var r = begin; r < end; r += {step}) {{\n{inner}}}\n");
+        let (mut shared, work) = (
+            String::new(),
+            if lanes == 1 {
+                format!(
+                    "let job = t;\nif (job >= {count}) {{ return; }}\n{head}let begin = split;\nlet end = {end};\n{starts}{fold}{stores}"
+                )
+            } else {
+                // All lanes stay until the last barrier.
+                let tree = tree(reduce, lanes);
+                format!(
+                    "let job = t / {lanes}u;\nlet part = t % {lanes}u;\nlet live = job < {count};\n{head}\
+                 let begin = split * {lanes}u + part;\nlet end = select(0u, {end}, live);\n{starts}{fold}{tree}\
+                 if (live && part == 0u) {{\n{stores}}}\n"
+                )
+            },
+        );
+        if lanes > 1 {
+            for (o, r) in reduce.outputs.iter().enumerate() {
+                shared += &format!("var<workgroup> shared{o}: array<u32, {size}>;\n");
+                if is_arg(r.op) {
+                    shared += &format!("var<workgroup> shared_at{o}: array<u32, {size}>;\n");
+                }
+            }
+        }
+        format!(
+            "{shared}@compute @workgroup_size({size})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {{
 let t = (group.y * groups.x + group.x) * {size}u + lane;
-if (t >= {count}) {{ return; }}
-{body}}}
+{work}}}
 "
-    )
+        )
+    }
 }
 
-fn groups(invocations: usize, adapter: &Adapter) -> [u32; 3] {
-    fold_groups(invocations.div_ceil(workgroup_size(adapter)))
+/// Folds the running results of `lanes` neighbouring invocations into the first of them.
+fn tree(reduce: &Reduce, lanes: usize) -> String {
+    let (mut puts, mut takes) = (String::new(), String::new());
+    for (o, r) in reduce.outputs.iter().enumerate() {
+        let dtype = reduce.expr.dtypes[r.node];
+        puts += &format!("shared{o}[lane] = {};\n", to_word(&format!("result{o}"), dtype));
+        takes +=
+            &format!("let value{o}: {} = {};\n", held(dtype), from_word(&format!("shared{o}[lane + width]"), dtype));
+        let position = format!("position{o}");
+        if is_arg(r.op) {
+            puts += &format!("shared_at{o}[lane] = at{o};\n");
+            takes += &format!("let {position} = shared_at{o}[lane + width];\n");
+        }
+        takes += &fold(reduce, o, &format!("value{o}"), &position, None);
+    }
+    format!(
+        "{puts}workgroupBarrier();
+for (var width = {}u; width > 0u; width >>= 1u) {{
+if (part < width) {{
+{takes}{puts}}}
+workgroupBarrier();
+}}
+",
+        lanes / 2
+    )
 }
 
 fn bind_outputs(shader: &mut Shader, reduce: &Reduce) {
     for o in 0..reduce.outputs.len() {
         shader.bind(Operand::Output(o), &format!("out{o}"), reduce.output_dtype(o), true);
     }
-}
-
-fn bind_results(shader: &mut Shader, reduce: &Reduce, last: bool) {
-    if last { bind_outputs(shader, reduce) } else { shader.bind(Operand::Scratch, "scratch", DType::U32, true) }
 }
 
 /// Declares the running result of output `o`.
@@ -251,8 +341,8 @@ fn start(reduce: &Reduce, o: usize) -> String {
     text
 }
 
-/// Folds `value` (from `position`, for arg-reductions) into the running result. `first` says whether it is the first.
-fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: &str) -> String {
+/// Folds `value` (from `position`, for arg-reductions) into the running result. `first` says when it is the first.
+fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: Option<&str>) -> String {
     let r = reduce.outputs[o];
     let is_bool = reduce.expr.dtypes[r.node] == DType::Bool;
     let result = format!("result{o}");
@@ -271,9 +361,10 @@ fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: &str) -> 
                 (_, true) => format!("!{value} & {result}"),
             };
             // Partial results come from interleaved elements, so that of equal values any may stand first.
+            let first = first.map(|f| format!("({f}) | ")).unwrap_or_default();
             let tie = format!("(({value} == {result}) & ({position} < at{o}))");
             format!(
-                "let better{o} = ({first}) | ({better}) | {tie};
+                "let better{o} = {first}({better}) | {tie};
 {result} = select({result}, {value}, better{o});
 at{o} = select(at{o}, {position}, better{o});
 "
@@ -283,7 +374,7 @@ at{o} = select(at{o}, {position}, better{o});
 }
 
 /// Stores the running results: the last pass to the outputs, others to scratch memory at `base`.
-fn results(shader: &mut Shader, reduce: &Reduce, splits: usize, kept: usize, base: usize, split: &str) -> String {
+fn results(shader: &mut Shader, reduce: &Reduce, splits: usize, kept: usize, base: usize) -> String {
     let mut text = String::new();
     if splits == 1 {
         for (o, r) in reduce.outputs.iter().enumerate() {
@@ -297,7 +388,7 @@ fn results(shader: &mut Shader, reduce: &Reduce, splits: usize, kept: usize, bas
     for (o, r) in reduce.outputs.iter().enumerate() {
         let mut put = |value: String| {
             let word = shader.param(place as i64);
-            text += &format!("scratch[{word} + {split} * {kept_word} + kept] = {value};\n");
+            text += &format!("scratch[{word} + split * {kept_word} + kept] = {value};\n");
             place += splits * kept;
         };
         put(to_word(&format!("result{o}"), reduce.expr.dtypes[r.node]));

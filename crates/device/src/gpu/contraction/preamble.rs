@@ -16,7 +16,8 @@ const FUNCTIONS: [&str; 4] = ["batch_at", "row_at", "col_at", "inner_at"];
 /// What a function calls its parameter of each type.
 const NAMES: [&str; 4] = ["b", "m", "n", "k"];
 
-const TILE_STRUCT: &str = "struct Tile { inside: bool, batch: u32, row: u32, col: u32, split: u32, begin: u32, end: u32 }\n";
+const TILE_STRUCT: &str =
+    "struct Tile { inside: bool, batch: u32, row: u32, col: u32, split: u32, begin: u32, end: u32 }\n";
 
 /// The pass that multiplies.
 pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
