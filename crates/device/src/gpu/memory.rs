@@ -62,16 +62,16 @@ impl Gpu {
         self.link.faults.check()?;
         let queue = &self.link.queue;
         let whole = data.len() & !3;
-        let mut outstanding = 0;
+        let mut in_flight = lock(&self.in_flight);
         for (i, chunk) in data[..whole].chunks(WRITE_CHUNK).enumerate() {
-            if outstanding >= WRITE_OUTSTANDING {
+            if in_flight.staged >= WRITE_OUTSTANDING {
                 // Staging memory is freed once its submission is done.
                 let submission = queue.submit([]);
                 self.link.wait_for(Some(submission))?;
-                outstanding = 0;
+                in_flight.staged = 0;
             }
             queue.write_buffer(&to.raw, (offset + i * WRITE_CHUNK) as u64, chunk);
-            outstanding += chunk.len();
+            in_flight.staged += chunk.len();
         }
         if whole < data.len() {
             let mut last = [0; 4];

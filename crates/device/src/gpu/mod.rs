@@ -27,11 +27,18 @@ pub(crate) struct Gpu {
     link: Link,
     pipelines: pipeline::Cache,
     staging: Arc<memory::StagingPool>,
-    /// Submissions not yet known to be done, oldest first. The lock also orders recording and submitting, because some
-    /// drivers do not survive several threads on one queue.
-    in_flight: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+    /// The lock also orders recording, writing and submitting: some drivers do not survive several threads on one queue.
+    in_flight: Mutex<InFlight>,
     /// GPU objects (buffers, bind groups, pipelines, query sets) made so far; tests watch that a loop makes none.
     created: AtomicUsize,
+}
+
+/// What the device has been given and may not have done yet.
+#[derive(Default)]
+struct InFlight {
+    submissions: VecDeque<wgpu::SubmissionIndex>,
+    /// Bytes written since the last submission; wgpu holds them in staging memory until one.
+    staged: usize,
 }
 
 /// What a readback needs to outlive the call that made it: the handles, and where errors are gathered.
@@ -89,8 +96,10 @@ impl Gpu {
 
     /// Waits until all work is done.
     pub fn wait(&self) -> Result<(), DeviceError> {
-        lock(&self.in_flight).clear();
-        self.link.wait_for(None)
+        let mut in_flight = lock(&self.in_flight);
+        self.link.wait_for(None)?;
+        in_flight.submissions.clear();
+        Ok(())
     }
 
     /// How many GPU objects were made since the device was opened.
@@ -110,9 +119,10 @@ impl Gpu {
         record(&mut encoder);
         let submission = self.link.queue.submit([encoder.finish()]);
         self.link.faults.check()?;
-        in_flight.push_back(submission.clone());
-        if in_flight.len() > IN_FLIGHT {
-            let oldest = in_flight.pop_front();
+        in_flight.staged = 0;
+        in_flight.submissions.push_back(submission.clone());
+        if in_flight.submissions.len() > IN_FLIGHT {
+            let oldest = in_flight.submissions.pop_front();
             self.link.wait_for(oldest)?;
         }
         Ok(submission)
