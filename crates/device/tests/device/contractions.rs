@@ -167,6 +167,23 @@ fn with_epilogue(mut c: Contraction) -> Contraction {
     c
 }
 
+/// A few samples that together try every tile for GPUs; each form costs a software adapter seconds to compile.
+pub fn samples_of_tiles() -> Vec<Sample> {
+    const NAMES: &[&str] = &[
+        "matmul",
+        "matmul TT",
+        "matmul, narrow",
+        "matmul, tall and thin",
+        "matmul, large",
+        "matmul of nothing, epilogue",
+        "matmul, split, epilogue",
+        "conv, strided",
+        "conv, strided, input gradient",
+        "conv, strided, weight gradient",
+    ];
+    samples().into_iter().filter(|s| NAMES.contains(&s.name.as_str())).collect()
+}
+
 pub fn samples() -> Vec<Sample> {
     let mut all = vec![];
     let mut add = |name: &str, c: Contraction| all.push(Sample::new(name, Work::Contraction(c), 1e-5));

@@ -64,5 +64,5 @@ fn contractions_match() {
 
 #[test]
 fn contractions_match_as_on_gpu() {
-    check_all_as_on_gpu(contractions::samples());
+    check_all_as_on_gpu(contractions::samples_of_tiles());
 }

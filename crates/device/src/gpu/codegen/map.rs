@@ -103,7 +103,8 @@ fn needs_coords(e: &crate::Expr, used: &[bool], domain: &[usize]) -> bool {
 /// How many elements each invocation takes, one workgroup apart: more where a workgroup is costly to start.
 fn elements_each(count: usize, size: usize, adapter: &Adapter) -> usize {
     match adapter.kind {
-        AdapterKind::Software => (count / (size * 64)).clamp(1, 32),
+        // To start a group costs as much as some 500 elements; 64 groups are enough to share out.
+        AdapterKind::Software => (count / (size * 64)).max(8),
         _ => (count / (size * 4096)).clamp(1, 8),
     }
 }
