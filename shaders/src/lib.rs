@@ -1,1 +1,24 @@
-//! The WGSL shaders of wgrad.
+//! The WGSL shaders of wgrad, as plain files.
+//!
+//! None is complete alone: the host puts a generated preamble (bindings, constants, small functions) before it, and
+//! never edits its text. The head comment of each file says what the preamble must define.
+
+/// Functions that generated kernels call: random numbers, casts, careful versions of some of WGSL's own functions.
+pub const MATH: &str = include_str!("../math.wgsl");
+
+/// The tiled contraction (matrix product, convolution and its gradients) for GPUs.
+pub const CONTRACTION: &str = include_str!("../contraction.wgsl");
+
+/// The tiled contraction for GPUs that are run by a CPU.
+pub const CONTRACTION_SOFTWARE: &str = include_str!("../contraction_software.wgsl");
+
+/// The second pass of a contraction whose inner axis was split.
+pub const CONTRACTION_SUM: &str = include_str!("../contraction_sum.wgsl");
+
+/// Every file, by name.
+pub const ALL: &[(&str, &str)] = &[
+    ("math.wgsl", MATH),
+    ("contraction.wgsl", CONTRACTION),
+    ("contraction_software.wgsl", CONTRACTION_SOFTWARE),
+    ("contraction_sum.wgsl", CONTRACTION_SUM),
+];

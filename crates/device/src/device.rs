@@ -256,6 +256,15 @@ impl Device {
         }
     }
 
+    /// GPU objects (buffers, bind groups, pipelines) made so far. A training loop must not make any.
+    #[doc(hidden)]
+    pub fn objects_created(&self) -> usize {
+        match &self.backend {
+            Backend::Cpu => 0,
+            Backend::Gpu(gpu) => gpu.created(),
+        }
+    }
+
     /// Waits until the device has finished all work.
     pub fn wait(&self) -> Result<(), DeviceError> {
         match &self.backend {

@@ -1,12 +1,14 @@
-//! TODO
-use crate::kernels::{Map, Reduce};
-use crate::*;
-pub(crate) fn map_passes(_m: &Map, _a: &Adapter, _al: &[Option<usize>]) -> Vec<Pass> {
-    todo!()
-}
-pub(crate) fn reduce_passes(_m: &Reduce, _a: &Adapter) -> Vec<Pass> {
-    todo!()
-}
-pub(crate) fn reduce_scratch(_m: &Reduce, _a: &Adapter) -> usize {
-    todo!()
-}
+//! WGSL for maps, reductions and epilogues.
+//!
+//! The structure of an expression is baked into the text; sizes, strides, offsets and constants are parameters. So
+//! kernels of equal structure have equal texts, whatever their sizes, and share a pipeline.
+
+mod expr;
+mod map;
+mod reduce;
+mod shader;
+
+pub(crate) use expr::{Emitter, Source};
+pub(crate) use map::map_passes;
+pub(crate) use reduce::{reduce_passes, reduce_scratch};
+pub(crate) use shader::{Divisor, Shader, workgroup_size};

@@ -2,59 +2,160 @@
 
 pub(crate) mod codegen;
 pub(crate) mod contraction;
+mod memory;
+mod open;
+mod pipeline;
+mod profile;
+mod sequence;
 
-use crate::{Adapter, DeviceChoice, DeviceError, KernelTime, Launch, Slice};
+pub(crate) use memory::{GpuBuffer, GpuReadback};
+pub(crate) use sequence::GpuSequence;
 
+use crate::{Adapter, DeviceError};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Submissions that may be under way at once. More would only let the queue, and the staging memory it holds, grow.
+const IN_FLIGHT: usize = 3;
+
+/// An open wgpu device.
 pub(crate) struct Gpu {
     adapter: Adapter,
+    limits: wgpu::Limits,
+    link: Link,
+    pipelines: pipeline::Cache,
+    staging: Arc<memory::StagingPool>,
+    /// The lock also orders recording, writing and submitting: some drivers do not survive several threads on one queue.
+    in_flight: Mutex<InFlight>,
+    /// GPU objects (buffers, bind groups, pipelines, query sets) made so far; tests watch that a loop makes none.
+    created: AtomicUsize,
 }
 
-pub(crate) struct GpuBuffer {
-    bytes: usize,
+/// What the device has been given and may not have done yet.
+#[derive(Default)]
+struct InFlight {
+    submissions: VecDeque<wgpu::SubmissionIndex>,
+    /// Bytes written since the last submission; wgpu holds them in staging memory until one.
+    staged: usize,
 }
 
-impl GpuBuffer {
-    pub fn bytes(&self) -> usize {
-        self.bytes
+/// What a readback needs to outlive the call that made it: the handles, and where errors are gathered.
+#[derive(Clone)]
+struct Link {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    faults: Arc<Faults>,
+    timeout: Duration,
+}
+
+/// Errors that wgpu reported outside of any call's error scope, kept for the next call to return.
+#[derive(Default)]
+struct Faults {
+    lost: Mutex<Option<String>>,
+    error: Mutex<Option<DeviceError>>,
+}
+
+impl Faults {
+    /// The stored error, if any. A lost device stays lost; any other error is reported once.
+    fn check(&self) -> Result<(), DeviceError> {
+        if let Some(reason) = lock(&self.lost).clone() {
+            return Err(DeviceError::Lost(reason));
+        }
+        match lock(&self.error).take() {
+            Some(e) => Err(e),
+            None => Ok(()),
+        }
     }
 }
 
-pub(crate) struct GpuSequence {}
+/// Locks a mutex whose data stays valid even if a holder panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
-pub(crate) struct GpuReadback {}
-
-impl GpuReadback {
-    pub fn wait(self) -> Result<Vec<u8>, DeviceError> {
-        todo!()
+impl Link {
+    /// Waits for a submission (the latest if `None`), and tells what went wrong so far.
+    fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), DeviceError> {
+        let wait = wgpu::PollType::Wait { submission_index: submission, timeout: Some(self.timeout) };
+        let polled = self.device.poll(wait);
+        self.faults.check()?;
+        match polled {
+            Ok(_) => Ok(()),
+            Err(wgpu::PollError::Timeout) => Err(DeviceError::Timeout(self.timeout.as_secs())),
+            Err(e) => Err(DeviceError::Validation { what: "a wait".into(), reason: e.to_string() }),
+        }
     }
 }
 
 impl Gpu {
-    pub fn open(_choice: &DeviceChoice) -> Result<Gpu, DeviceError> {
-        todo!()
-    }
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
-    pub fn alloc(&self, _bytes: usize, _what: &str) -> Result<GpuBuffer, DeviceError> {
-        todo!()
-    }
-    pub fn write(&self, _to: &GpuBuffer, _offset: usize, _data: &[u8]) -> Result<(), DeviceError> {
-        todo!()
-    }
-    pub fn read_later(&self, _from: &[Slice]) -> Result<Vec<GpuReadback>, DeviceError> {
-        todo!()
-    }
-    pub fn prepare(&self, _launches: Vec<Launch>) -> Result<GpuSequence, DeviceError> {
-        todo!()
-    }
-    pub fn run(&self, _s: &GpuSequence) -> Result<(), DeviceError> {
-        todo!()
-    }
-    pub fn run_profiled(&self, _s: &GpuSequence) -> Result<Vec<KernelTime>, DeviceError> {
-        todo!()
-    }
+
+    /// Waits until all work is done.
     pub fn wait(&self) -> Result<(), DeviceError> {
-        todo!()
+        let mut in_flight = lock(&self.in_flight);
+        self.link.wait_for(None)?;
+        in_flight.submissions.clear();
+        Ok(())
+    }
+
+    /// How many GPU objects were made since the device was opened.
+    pub fn created(&self) -> usize {
+        self.created.load(Ordering::Relaxed)
+    }
+
+    fn count_created(&self, n: usize) {
+        self.created.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Records commands, submits them, and waits for the oldest submission if too many are under way.
+    fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<wgpu::SubmissionIndex, DeviceError> {
+        self.link.faults.check()?;
+        let mut in_flight = lock(&self.in_flight);
+        let mut encoder = self.link.device.create_command_encoder(&Default::default());
+        record(&mut encoder);
+        let submission = self.link.queue.submit([encoder.finish()]);
+        self.link.faults.check()?;
+        in_flight.staged = 0;
+        in_flight.submissions.push_back(submission.clone());
+        if in_flight.submissions.len() > IN_FLIGHT {
+            let oldest = in_flight.submissions.pop_front();
+            self.link.wait_for(oldest)?;
+        }
+        Ok(submission)
+    }
+
+    /// Runs `make` and turns an error of wgpu into the value.
+    fn scoped<T>(&self, what: &str, bytes: usize, make: impl FnOnce() -> T) -> Result<T, DeviceError> {
+        let device = &self.link.device;
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let made = make();
+        // Natively these futures are ready at once.
+        let errors = [
+            pollster::block_on(internal.pop()),
+            pollster::block_on(memory.pop()),
+            pollster::block_on(validation.pop()),
+        ];
+        match errors.into_iter().flatten().next() {
+            Some(e) => Err(self.error(e, what, bytes)),
+            None => {
+                self.link.faults.check()?;
+                Ok(made)
+            }
+        }
+    }
+
+    fn error(&self, e: wgpu::Error, what: &str, bytes: usize) -> DeviceError {
+        match e {
+            wgpu::Error::OutOfMemory { .. } => {
+                DeviceError::OutOfMemory { device: self.adapter.name.clone(), bytes, what: what.into() }
+            }
+            other => DeviceError::Validation { what: what.into(), reason: other.to_string() },
+        }
     }
 }

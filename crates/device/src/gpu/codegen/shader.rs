@@ -1,0 +1,163 @@
+//! A shader under construction.
+
+use crate::{Adapter, AdapterKind, DType, Operand, Pass, PassBinding};
+use std::fmt::Write;
+
+/// Indices below this may be divided in floats (see `divide_small` in `math.wgsl`).
+const SMALL: usize = 1 << 21;
+
+/// Invocations of a workgroup of a generated kernel: a software adapter wants few, to have enough groups to share out.
+pub(crate) fn workgroup_size(adapter: &Adapter) -> usize {
+    if adapter.kind == AdapterKind::Software { 64 } else { 256 }
+}
+
+/// The parts of a pass, gathered while its text is generated.
+pub(crate) struct Shader {
+    params: Vec<u32>,
+    bindings: Vec<PassBinding>,
+    declarations: String,
+    f16_bound: bool,
+    names: usize,
+}
+
+impl Shader {
+    pub fn new() -> Shader {
+        Shader { params: vec![], bindings: vec![], declarations: String::new(), f16_bound: false, names: 0 }
+    }
+
+    /// Adds a parameter word; returns the text that reads it. Negative values wrap, as all index arithmetic does.
+    pub fn param(&mut self, value: i64) -> String {
+        let i = self.params.len();
+        self.params.push(value as u32);
+        format!("params[{}].{}", i / 4, ["x", "y", "z", "w"][i % 4])
+    }
+
+    /// A name that was not used before.
+    pub fn fresh(&mut self, prefix: &str) -> String {
+        self.names += 1;
+        format!("{prefix}{}", self.names)
+    }
+
+    /// Declares a storage buffer of elements of `dtype`.
+    pub fn bind(&mut self, operand: Operand, name: &str, dtype: DType, write: bool) {
+        self.bindings.push(PassBinding { operand, write });
+        self.f16_bound |= dtype == DType::F16;
+        let access = if write { "read_write" } else { "read" };
+        let binding = self.bindings.len();
+        let element = stored(dtype);
+        writeln!(self.declarations, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;")
+            .expect("writing to a string");
+    }
+
+    /// A divisor for indices below `end`.
+    pub fn divisor(&mut self, n: usize, end: usize) -> Divisor {
+        let n = n.max(1);
+        let extent = self.param(n as i64);
+        let quotient = if end < SMALL {
+            let inverse = self.param((1.0 / n as f32).to_bits() as i64);
+            format!("divide_small(@, {inverse})")
+        } else if n == 1 {
+            "@".to_string()
+        } else {
+            // Exact for dividends of 31 bits: Granlund and Montgomery, "Division by invariant integers", PLDI 1994.
+            let bits = usize::BITS - (n - 1).leading_zeros();
+            let factor = self.param((1u64 << (31 + bits)).div_ceil(n as u64) as i64);
+            let shift = self.param(bits as i64 - 1);
+            format!("divide_wide(@, {factor}, {shift})")
+        };
+        Divisor { extent, quotient }
+    }
+
+    /// Writes the coordinates of the linear index `linear` in `shape` into `text`; returns their names.
+    pub fn unravel(&mut self, text: &mut String, linear: &str, shape: &[usize]) -> Vec<String> {
+        if shape.is_empty() {
+            return vec![];
+        }
+        let mut coords = vec![String::new(); shape.len()];
+        let mut rest = linear.to_string();
+        let mut end: usize = shape.iter().product();
+        for d in (1..shape.len()).rev() {
+            let divisor = self.divisor(shape[d], end);
+            let (quotient, coord) = (self.fresh("q"), self.fresh("i"));
+            writeln!(text, "let {quotient} = {};", divisor.quotient(&rest)).expect("writing to a string");
+            writeln!(text, "let {coord} = {rest} - {quotient} * {};", divisor.extent).expect("writing to a string");
+            coords[d] = coord;
+            rest = quotient;
+            end = end.div_ceil(shape[d].max(1));
+        }
+        coords[0] = rest;
+        coords
+    }
+
+    /// The finished pass: `body` follows the declarations.
+    pub fn finish(mut self, label: String, body: &str, groups: [u32; 3]) -> Pass {
+        if self.params.is_empty() {
+            self.params.push(0);
+        }
+        let mut wgsl = String::new();
+        if self.f16_bound {
+            wgsl.push_str("enable f16;\n");
+        }
+        wgsl.push_str(wgrad_shaders::MATH);
+        let words = self.params.len().div_ceil(4);
+        writeln!(wgsl, "@group(0) @binding(0) var<uniform> params: array<vec4<u32>, {words}>;")
+            .expect("writing to a string");
+        wgsl.push_str(&self.declarations);
+        wgsl.push_str(body);
+        Pass { label, wgsl, bindings: self.bindings, params: self.params, groups }
+    }
+}
+
+/// Division by a size that is known to the host.
+pub(crate) struct Divisor {
+    /// The text of the divisor itself.
+    pub extent: String,
+    quotient: String,
+}
+
+impl Divisor {
+    /// The text of `value` divided by it.
+    pub fn quotient(&self, value: &str) -> String {
+        self.quotient.replace('@', value)
+    }
+}
+
+/// The type of an element in a buffer.
+pub(crate) fn stored(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::F16 => "f16",
+        DType::U32 | DType::Bool => "u32",
+        DType::I32 => "i32",
+    }
+}
+
+/// The type of a value in a shader.
+pub(crate) fn held(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 | DType::F16 => "f32",
+        DType::U32 => "u32",
+        DType::I32 => "i32",
+        DType::Bool => "bool",
+    }
+}
+
+/// The value of a loaded element `text`, stored as `from`, read as `to`. The types differ only where an input shares an
+/// output's storage.
+pub(crate) fn load(text: &str, from: DType, to: DType) -> String {
+    let bits = if stored(from) == stored(to) { text.to_string() } else { format!("bitcast<{}>({text})", stored(to)) };
+    match to {
+        DType::F16 => format!("f32({bits})"),
+        DType::Bool => format!("({bits} != 0u)"),
+        _ => bits,
+    }
+}
+
+/// The element that holds the value `text`.
+pub(crate) fn store(text: &str, dtype: DType) -> String {
+    match dtype {
+        DType::F16 => format!("f16({text})"),
+        DType::Bool => format!("select(0u, 1u, {text})"),
+        _ => text.to_string(),
+    }
+}

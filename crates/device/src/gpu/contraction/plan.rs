@@ -1,0 +1,199 @@
+//! How a contraction is shared out over an adapter.
+
+use crate::kernels::{Contraction, Epilogue};
+use crate::{Access, Adapter, AdapterKind, Affine};
+use std::ops::Range;
+
+/// Workgroups that a split of the inner axis aims at, and the least inner extent worth a workgroup.
+const GPU_FILL: (usize, usize) = (256, 128);
+const SOFTWARE_FILL: (usize, usize) = (16, 256);
+
+/// What a workgroup computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tile {
+    /// See `contraction_software.wgsl`.
+    Software { rows: usize },
+    /// See `contraction.wgsl`: invocations and blocks of 4 x 4 elements along m and n, and the step along k.
+    Gpu { threads: [usize; 2], blocks: [usize; 2], depth: usize },
+}
+
+impl Tile {
+    /// Rows and columns.
+    pub fn size(self) -> [usize; 2] {
+        match self {
+            Tile::Software { rows } => [rows, 64],
+            Tile::Gpu { threads, blocks, .. } => [4 * threads[0] * blocks[0], 4 * threads[1] * blocks[1]],
+        }
+    }
+
+    /// The tile for a software adapter: few rows where there are no more.
+    fn software(m: usize) -> Tile {
+        let rows = match m {
+            0..=1 => 1,
+            2..=4 => 4,
+            _ => 8,
+        };
+        Tile::Software { rows }
+    }
+
+    /// The tile for a GPU. A large square one reads workgroup memory least, if there are enough of them; a narrow C gets
+    /// a narrow tile, or most of the work would be on rows that are not there.
+    fn gpu(batches: usize, m: usize, n: usize) -> Tile {
+        let tile = |threads, blocks, depth| Tile::Gpu { threads, blocks, depth };
+        let large = batches * m.div_ceil(128) * n.div_ceil(128);
+        match (m, n) {
+            (0..=16, 65..) => tile([4, 64], [1, 1], 8),
+            (17..=32, 65..) => tile([8, 32], [1, 1], 16),
+            (65.., 0..=16) => tile([64, 4], [1, 1], 8),
+            (65.., 17..=32) => tile([32, 8], [1, 1], 16),
+            (65.., 65..) if large >= GPU_FILL.0 => tile([16, 16], [2, 2], 8),
+            _ => tile([16, 16], [1, 1], 16),
+        }
+    }
+}
+
+/// A contraction in its simplest form. All accesses are functions of all sub-axes, in the order batch, m, n, k.
+pub(super) struct Plan {
+    /// Extents of the sub-axes; neighbours of one group that everything walks as one are merged.
+    pub axes: Vec<usize>,
+    /// The groups: batch, m, n, k. None is empty.
+    pub groups: [Range<usize>; 4],
+    pub a: Access,
+    pub b: Access,
+    pub c: Affine,
+    pub epilogue: Option<Epilogue>,
+    /// Whether A and B (and with them m and n) have changed places.
+    pub swapped: bool,
+    pub tile: Tile,
+    /// Parts of the inner axis, each summed by workgroups of its own.
+    pub splits: usize,
+    /// Extent of each part but the last.
+    pub part: usize,
+}
+
+impl Plan {
+    pub fn new(contraction: &Contraction, adapter: &Adapter) -> Plan {
+        let software = adapter.kind == AdapterKind::Software;
+        let (batches, m, n, k) = contraction.sizes();
+        // The software tile is wide: of a tall, narrow C the transpose is computed.
+        let work = |m: usize, n: usize| {
+            let [rows, cols] = Tile::software(m).size();
+            m.next_multiple_of(rows) * n.next_multiple_of(cols)
+        };
+        let swapped = software && work(n, m) < work(m, n);
+        let (m, n) = if swapped { (n, m) } else { (m, n) };
+        let tile = if software { Tile::software(m) } else { Tile::gpu(batches, m, n) };
+
+        let [rows, cols] = tile.size();
+        let tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
+        let (fill, least) = if software { SOFTWARE_FILL } else { GPU_FILL };
+        let wanted = (fill / tiles.max(1)).min(k / least).max(1);
+        let part = k.div_ceil(wanted).next_multiple_of(16);
+        let splits = k.div_ceil(part.max(1)).max(1);
+
+        let (axes, groups, a, b, c, epilogue) = simplest(contraction, swapped);
+        Plan { axes, groups, a, b, c, epilogue, swapped, tile, splits, part }
+    }
+
+    /// The extents of a group.
+    pub fn extents(&self, group: usize) -> &[usize] {
+        &self.axes[self.groups[group].clone()]
+    }
+
+    /// The extent of a whole group.
+    pub fn size(&self, group: usize) -> usize {
+        self.extents(group).iter().product()
+    }
+
+    /// Elements of C.
+    pub fn elements(&self) -> usize {
+        self.size(0) * self.size(1) * self.size(2)
+    }
+
+    /// Whether neighbouring elements of an operand differ in k rather than in its other group.
+    pub fn along_k(&self, access: &Access, other: usize) -> bool {
+        let step = |group: usize| {
+            let d = self.groups[group].end - 1;
+            let coords = access.coords.iter().map(|c| c.affine.strides[d] * c.stride);
+            let step = (access.base.strides[d] + coords.sum::<i64>()).unsigned_abs();
+            if self.axes[d] == 1 || step == 0 { u64::MAX } else { step }
+        };
+        step(3) < step(other)
+    }
+}
+
+type Simplest = (Vec<usize>, [Range<usize>; 4], Access, Access, Affine, Option<Epilogue>);
+
+/// Extends every affine function to all sub-axes and merges sub-axes within each group.
+fn simplest(contraction: &Contraction, swapped: bool) -> Simplest {
+    let (m, n) = if swapped { (&contraction.n, &contraction.m) } else { (&contraction.m, &contraction.n) };
+    let ranks = [contraction.batch.len(), m.len(), n.len(), contraction.k.len()];
+    let mut axes = [&contraction.batch[..], m, n, &contraction.k].concat();
+    let mut groups = vec![];
+    let mut at = 0;
+    for rank in ranks {
+        groups.push(at..at + rank);
+        at += rank;
+    }
+
+    // The groups that each operand's access walks, in its own order.
+    let extend = |affine: &mut Affine, walked: &[usize]| {
+        let mut strides = vec![0; axes.len()];
+        let mut own = affine.strides.iter();
+        for &g in walked {
+            for d in groups[g].clone() {
+                strides[d] = *own.next().expect("one stride for each sub-axis");
+            }
+        }
+        affine.strides = strides;
+    };
+    let (first, second) = (&contraction.a, &contraction.b);
+    let (mut a, mut b) = if swapped { (second.clone(), first.clone()) } else { (first.clone(), second.clone()) };
+    let (a_walk, b_walk) = if swapped { ([0, 3, 1], [0, 2, 3]) } else { ([0, 1, 3], [0, 3, 2]) };
+    a.affines_mut().for_each(|f| extend(f, &a_walk));
+    b.affines_mut().for_each(|f| extend(f, &b_walk));
+    let c_walk = if swapped { [0, 2, 1] } else { [0, 1, 2] };
+    let mut c = contraction.c.clone();
+    extend(&mut c, &c_walk);
+    let mut epilogue = contraction.epilogue.clone();
+    if let Some(e) = &mut epilogue {
+        e.expr.affines_mut().into_iter().for_each(|f| extend(f, &c_walk));
+    }
+
+    let mut affines: Vec<&mut Affine> = a.affines_mut().chain(b.affines_mut()).collect();
+    affines.push(&mut c);
+    if let Some(e) = &mut epilogue {
+        affines.extend(e.expr.affines_mut());
+    }
+    let mut merged = vec![];
+    let mut start = 0;
+    for rank in ranks {
+        let mut end = start + rank;
+        let mut d = start;
+        while d < end {
+            let into_next =
+                d + 1 < end && affines.iter().all(|f| f.strides[d] == f.strides[d + 1] * axes[d + 1] as i64);
+            if axes[d] == 1 || into_next {
+                let n = axes.remove(d);
+                affines.iter_mut().for_each(|f| {
+                    f.strides.remove(d);
+                });
+                end -= 1;
+                if into_next {
+                    axes[d] *= n;
+                }
+            } else {
+                d += 1;
+            }
+        }
+        if start == end {
+            axes.insert(start, 1);
+            affines.iter_mut().for_each(|f| f.strides.insert(start, 0));
+            end += 1;
+        }
+        merged.push(start..end);
+        start = end;
+    }
+    let groups = merged.try_into().expect("four groups");
+    (axes, groups, a, b, c, epilogue)
+}

@@ -1,0 +1,188 @@
+//! Buffers, uploads and readbacks.
+
+use super::{Gpu, Link, lock};
+use crate::{DeviceError, Slice};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// The smallest buffer: a binding must not be empty, and a vec4 has to fit.
+const MIN_BYTES: usize = 64;
+/// Bytes handed to wgpu in one piece, each through a staging buffer of its own.
+const WRITE_CHUNK: usize = 16 << 20;
+/// Staged bytes after which an upload waits for the device to take them.
+const WRITE_OUTSTANDING: usize = 64 << 20;
+/// Bytes of staging buffers kept for later readbacks.
+const POOL_BYTES: usize = 64 << 20;
+
+/// Memory on the GPU.
+pub(crate) struct GpuBuffer {
+    pub(super) raw: wgpu::Buffer,
+}
+
+impl GpuBuffer {
+    pub fn bytes(&self) -> usize {
+        self.raw.size() as usize
+    }
+}
+
+impl Gpu {
+    /// Allocates zeroed memory (wgpu clears it at first use).
+    pub fn alloc(&self, bytes: usize, what: &str) -> Result<GpuBuffer, DeviceError> {
+        self.link.faults.check()?;
+        let size = bytes.max(MIN_BYTES).next_multiple_of(4);
+        // Asked before wgpu is: past a limit some drivers lose the device instead of failing the call.
+        if size as u64 > self.limits.max_buffer_size {
+            let limit = self.limits.max_buffer_size as usize;
+            return Err(DeviceError::TooLarge { device: self.adapter.name.clone(), what: what.into(), bytes, limit });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        let raw = self.create_buffer(what, size, usage)?;
+        Ok(GpuBuffer { raw })
+    }
+
+    pub(super) fn create_buffer(
+        &self,
+        what: &str,
+        size: usize,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, DeviceError> {
+        self.count_created(1);
+        self.scoped(what, size, || {
+            self.link.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(what),
+                size: size as u64,
+                usage,
+                mapped_at_creation: false,
+            })
+        })
+    }
+
+    /// Copies `data` to `offset`, in order with the submissions around it.
+    pub fn write(&self, to: &GpuBuffer, offset: usize, data: &[u8]) -> Result<(), DeviceError> {
+        self.link.faults.check()?;
+        let queue = &self.link.queue;
+        let whole = data.len() & !3;
+        let mut in_flight = lock(&self.in_flight);
+        for (i, chunk) in data[..whole].chunks(WRITE_CHUNK).enumerate() {
+            if in_flight.staged >= WRITE_OUTSTANDING {
+                // Staging memory is freed once its submission is done.
+                let submission = queue.submit([]);
+                self.link.wait_for(Some(submission))?;
+                in_flight.staged = 0;
+            }
+            queue.write_buffer(&to.raw, (offset + i * WRITE_CHUNK) as u64, chunk);
+            in_flight.staged += chunk.len();
+        }
+        if whole < data.len() {
+            let mut last = [0; 4];
+            last[..data.len() - whole].copy_from_slice(&data[whole..]);
+            queue.write_buffer(&to.raw, (offset + whole) as u64, &last);
+        }
+        self.link.faults.check()
+    }
+
+    /// Starts to copy slices to the host.
+    pub fn read_later(&self, from: &[Slice]) -> Result<Vec<GpuReadback>, DeviceError> {
+        let mut staged = Vec::with_capacity(from.len());
+        for s in from {
+            let size = s.bytes.next_multiple_of(4);
+            staged.push(if size == 0 {
+                None
+            } else if let Some(buffer) = self.staging.take(size) {
+                Some(buffer)
+            } else {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                Some(self.create_buffer("a readback", StagingPool::class(size), usage)?)
+            });
+        }
+        let submission = self.submit(|encoder| {
+            for (s, to) in from.iter().zip(&staged) {
+                if let Some(to) = to {
+                    let size = s.bytes.next_multiple_of(4) as u64;
+                    encoder.copy_buffer_to_buffer(&s.buffer.gpu().raw, s.offset as u64, to, 0, size);
+                }
+            }
+        })?;
+        let readback = |(s, buffer): (&Slice, Option<wgpu::Buffer>)| GpuReadback {
+            link: self.link.clone(),
+            pool: self.staging.clone(),
+            submission: submission.clone(),
+            buffer,
+            bytes: s.bytes,
+        };
+        Ok(from.iter().zip(staged).map(readback).collect())
+    }
+}
+
+/// Staging buffers not in use, by size.
+#[derive(Default)]
+pub(super) struct StagingPool {
+    free: Mutex<BTreeMap<usize, Vec<wgpu::Buffer>>>,
+}
+
+impl StagingPool {
+    /// The size of buffer that serves a readback of `bytes`: few sizes, so that buffers are found again.
+    fn class(bytes: usize) -> usize {
+        let bytes = bytes.max(MIN_BYTES);
+        if bytes <= 1 << 20 { bytes.next_power_of_two() } else { bytes.next_multiple_of(1 << 20) }
+    }
+
+    fn take(&self, bytes: usize) -> Option<wgpu::Buffer> {
+        lock(&self.free).get_mut(&Self::class(bytes))?.pop()
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        let mut free = lock(&self.free);
+        let held: usize = free.iter().map(|(size, buffers)| size * buffers.len()).sum();
+        let size = buffer.size() as usize;
+        if held + size <= POOL_BYTES {
+            free.entry(size).or_default().push(buffer);
+        }
+    }
+}
+
+/// A copy to the host under way. Its staging buffer returns to the pool when this is consumed or dropped.
+pub(crate) struct GpuReadback {
+    link: Link,
+    pool: Arc<StagingPool>,
+    submission: wgpu::SubmissionIndex,
+    buffer: Option<wgpu::Buffer>,
+    bytes: usize,
+}
+
+impl GpuReadback {
+    /// The bytes, once the device has written them.
+    pub fn wait(mut self) -> Result<Vec<u8>, DeviceError> {
+        let Some(buffer) = self.buffer.take() else { return Ok(vec![]) };
+        let refused = |reason: String| DeviceError::Validation { what: "a readback".into(), reason };
+        let size = self.bytes.next_multiple_of(4) as u64;
+        let mapped = Arc::new(Mutex::new(None));
+        let result = mapped.clone();
+        buffer.slice(..size).map_async(wgpu::MapMode::Read, move |r| *lock(&result) = Some(r));
+        self.link.wait_for(Some(self.submission.clone()))?;
+        if lock(&mapped).is_none() {
+            // The submission was known to be done before the map was asked for.
+            self.link.wait_for(None)?;
+        }
+        match lock(&mapped).take() {
+            Some(Ok(())) => {}
+            Some(Err(e)) => return Err(refused(e.to_string())),
+            None => return Err(refused("the buffer was never mapped".into())),
+        }
+        let view = buffer.slice(..size).get_mapped_range().map_err(|e| refused(e.to_string()))?;
+        let bytes = view[..self.bytes].to_vec();
+        drop(view);
+        buffer.unmap();
+        self.pool.give(buffer);
+        Ok(bytes)
+    }
+}
+
+impl Drop for GpuReadback {
+    fn drop(&mut self) {
+        // The copy may still run; whatever uses the buffer next is ordered after it.
+        if let Some(buffer) = self.buffer.take() {
+            self.pool.give(buffer);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Buffers, transfers, and what a loop may not do.
+
+use crate::common::{device, launch};
+use crate::maps;
+use crate::sample::Work;
+use std::sync::Arc;
+use wgrad_device::kernels::Map;
+use wgrad_device::{Device, DeviceChoice, DeviceError, Kernel};
+
+#[test]
+fn bytes_come_back_as_they_went() {
+    let Some(device) = device() else { return };
+    for bytes in [0usize, 1, 3, 4, 5, 63, 64, 1000, 1 << 20] {
+        let mut slice = device.alloc(bytes, "a test").unwrap().slice();
+        slice.bytes = bytes;
+        assert!(device.read(&slice).unwrap().iter().all(|&b| b == 0), "memory is zeroed");
+        let data: Vec<u8> = (0..bytes).map(|i| (i * 7 + 3) as u8).collect();
+        device.write(&slice, &data).unwrap();
+        assert!(device.read(&slice).unwrap() == data, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn reads_from_the_middle() {
+    let Some(device) = device() else { return };
+    let mut slice = device.alloc(1000, "a test").unwrap().slice();
+    let data: Vec<u8> = (0..1000).map(|i| i as u8).collect();
+    device.write(&slice, &data).unwrap();
+    let parts: Vec<_> = [(0, 10), (4, 3), (996, 4), (512, 0)]
+        .into_iter()
+        .map(|(offset, bytes)| {
+            slice.offset = offset;
+            slice.bytes = bytes;
+            slice.clone()
+        })
+        .collect();
+    let reads = device.read_later(&parts).unwrap();
+    for (part, read) in parts.iter().zip(reads) {
+        assert_eq!(read.wait().unwrap(), data[part.offset..part.offset + part.bytes]);
+    }
+}
+
+#[test]
+fn large_transfers() {
+    let Some(device) = device() else { return };
+    let words: Vec<u32> = (0..20_000_000u32).map(|i| i.wrapping_mul(2654435761)).collect();
+    let slice = device.alloc(words.len() * 4, "a test").unwrap().slice();
+    device.write(&slice, bytemuck::cast_slice(&words)).unwrap();
+    let back = device.read(&slice).unwrap();
+    assert!(bytemuck::cast_slice::<u8, u32>(&back) == words);
+}
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let Some(device) = device() else { return };
+    assert!(matches!(device.alloc(1 << 45, "weights"), Err(DeviceError::TooLarge { .. })));
+    // The device works on.
+    device.alloc(64, "weights").unwrap();
+}
+
+#[test]
+fn unknown_adapters_are_named() {
+    let error = Device::open(DeviceChoice::Named("no such adapter".into())).err();
+    assert!(matches!(error, Some(DeviceError::NoAdapter { .. })), "{error:?}");
+}
+
+#[test]
+fn a_loop_makes_no_gpu_objects() {
+    let Some(device) = device() else { return };
+    let mut launches = vec![];
+    for sample in maps::samples().into_iter().filter(|s| s.name == "in place") {
+        let bytes: Vec<_> = sample.outputs().iter().map(|(t, n)| t.size() * n).collect();
+        launches.push(launch(device, sample.kernel(), &sample.inputs(), &bytes, &sample.aliases));
+    }
+    let watched = launches[0].outputs[0].clone();
+    let sequence = device.prepare(launches).unwrap();
+    // The first readbacks fill the pool.
+    for _ in 0..3 {
+        device.run(&sequence).unwrap();
+        device.read(&watched).unwrap();
+    }
+    // Other tests share the device, so that the least growth of several rounds counts.
+    let grown = (0..20)
+        .map(|_| {
+            let before = device.objects_created();
+            let mut late = vec![];
+            for _ in 0..200 {
+                device.run(&sequence).unwrap();
+                late = device.read_later(std::slice::from_ref(&watched)).unwrap();
+            }
+            drop(late);
+            device.objects_created() - before
+        })
+        .min();
+    // One readback is held while the next is asked for: at most one more staging buffer, once.
+    assert!(grown <= Some(1), "{grown:?} objects");
+}
+
+#[test]
+fn kernels_are_timed() {
+    let Some(device) = device() else { return };
+    let samples: Vec<_> = maps::samples().into_iter().filter(|s| s.name == "in place" || s.name == "nothing").collect();
+    let launches = samples
+        .iter()
+        .map(|s| {
+            let bytes: Vec<_> = s.outputs().iter().map(|(t, n)| t.size() * n).collect();
+            launch(device, s.kernel(), &s.inputs(), &bytes, &s.aliases)
+        })
+        .collect();
+    let times = device.run_profiled(&device.prepare(launches).unwrap()).unwrap();
+    assert_eq!(times.len(), 2);
+    for (time, sample) in times.iter().zip(&samples) {
+        let Work::Map(map) = &sample.work else { panic!() };
+        assert_eq!(time.name, map.name());
+        assert_eq!(time.time.is_zero(), map.is_empty(), "{}", sample.name);
+    }
+}
+
+#[test]
+fn tensors_may_share_a_buffer() {
+    let Some(device) = device() else { return };
+    // Input and output lie in one buffer, at different places.
+    let buffer = device.alloc(1 << 16, "a test").unwrap();
+    let part = |i: usize| wgrad_device::Slice { buffer: buffer.clone(), offset: i * 4096, bytes: 4 * 1025 - 4 };
+    let Some(Work::Map(map)) = maps::samples().into_iter().find(|s| s.name == "in place").map(|s| s.work) else {
+        panic!("the sample is there")
+    };
+    let map = Map { domain: vec![1024], ..map };
+    let data: Vec<f32> = (0..1024).map(|i| i as f32).collect();
+    for i in 0..3 {
+        device.write(&part(i), bytemuck::cast_slice(&data)).unwrap();
+    }
+    let launch = wgrad_device::Launch {
+        label: map.name(),
+        kernel: Arc::new(map),
+        inputs: vec![part(0), part(1), part(2)],
+        outputs: vec![part(3), part(4)],
+        aliases: vec![None, None],
+        scratch: None,
+    };
+    let outputs = launch.outputs.clone();
+    let sequence = device.prepare(vec![launch]).unwrap();
+    device.run(&sequence).unwrap();
+    let moment: Vec<f32> = bytemuck::pod_collect_to_vec(&device.read(&outputs[1]).unwrap());
+    assert!(moment.iter().zip(&data).all(|(m, x)| (m - 1.9 * x).abs() < 1e-3));
+}

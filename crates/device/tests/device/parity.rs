@@ -1,0 +1,68 @@
+//! Every sample kernel on the device against the reference.
+
+use crate::common::{AsOn, device, run};
+use crate::reference::{Value, decode, outputs};
+use crate::sample::Sample;
+use crate::{contractions, maps, reduces};
+use std::sync::Arc;
+use wgrad_device::{AdapterKind, Kernel};
+
+fn check(sample: &Sample, kernel: Arc<dyn Kernel>) {
+    let Some(device) = device() else { return };
+    let inputs = sample.inputs();
+    let shapes = sample.outputs();
+    let bytes: Vec<usize> = shapes.iter().map(|(t, n)| t.size() * n).collect();
+    let got = run(device, kernel, &inputs, &bytes, &sample.aliases);
+    let want = outputs(sample, &inputs);
+    for (o, ((dtype, n), want)) in shapes.iter().zip(want).enumerate() {
+        let got = decode(&got[o], *dtype);
+        assert_eq!(got.len(), *n);
+        for (i, (&got, want)) in got.iter().zip(want).enumerate() {
+            let close = match (got, want) {
+                (Value::F(a), Value::F(b)) if a.is_nan() || b.is_nan() => a.is_nan() && b.is_nan(),
+                (Value::F(a), Value::F(b)) if a.is_infinite() || b.is_infinite() => a == b,
+                (Value::F(a), Value::F(b)) => (a - b).abs() <= sample.tolerance * (1.0 + b.abs()),
+                (a, b) => a == b,
+            };
+            assert!(close, "{}: element {i} of output {o} is {got:?}, wanted {want:?}", sample.name);
+        }
+    }
+}
+
+fn check_all(samples: Vec<Sample>) {
+    for sample in samples {
+        check(&sample, sample.kernel());
+    }
+}
+
+/// The form for real GPUs, on whatever adapter is there.
+fn check_all_as_on_gpu(samples: Vec<Sample>) {
+    for sample in samples {
+        check(&sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete)));
+    }
+}
+
+#[test]
+fn maps_match() {
+    check_all(maps::samples());
+}
+
+#[test]
+fn reduces_match() {
+    check_all(reduces::samples());
+}
+
+#[test]
+fn reduces_match_as_on_gpu() {
+    check_all_as_on_gpu(reduces::samples());
+}
+
+#[test]
+fn contractions_match() {
+    check_all(contractions::samples());
+}
+
+#[test]
+fn contractions_match_as_on_gpu() {
+    check_all_as_on_gpu(contractions::samples_of_tiles());
+}

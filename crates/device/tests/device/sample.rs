@@ -1,0 +1,130 @@
+//! A kernel to be tested, and data for it.
+
+use crate::common::Random;
+use half::f16;
+use std::sync::Arc;
+use wgrad_device::kernels::{Contraction, Map, Reduce};
+use wgrad_device::{DType, Expr, ExprNode, Kernel};
+
+#[derive(Clone, Debug)]
+pub enum Work {
+    Map(Map),
+    Reduce(Reduce),
+    Contraction(Contraction),
+}
+
+/// A kernel with the error it is allowed, relative and absolute.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    pub name: String,
+    pub work: Work,
+    pub aliases: Vec<Option<usize>>,
+    pub tolerance: f64,
+    /// Whether inputs are in [1, 2) and [1, 100) rather than around 0 (logarithms, divisors).
+    pub positive: bool,
+}
+
+impl Sample {
+    pub fn new(name: &str, work: Work, tolerance: f64) -> Sample {
+        Sample { name: name.into(), work, aliases: vec![], tolerance, positive: false }
+    }
+
+    pub fn kernel(&self) -> Arc<dyn Kernel> {
+        match &self.work {
+            Work::Map(k) => Arc::new(k.clone()),
+            Work::Reduce(k) => Arc::new(k.clone()),
+            Work::Contraction(k) => Arc::new(k.clone()),
+        }
+    }
+
+    /// The types of the inputs.
+    pub fn input_types(&self) -> Vec<DType> {
+        match &self.work {
+            Work::Map(k) => k.inputs.clone(),
+            Work::Reduce(k) => k.inputs.clone(),
+            Work::Contraction(k) => {
+                let epilogue = k.epilogue.iter().flat_map(|e| e.inputs.clone());
+                [DType::F32, DType::F32].into_iter().chain(epilogue).collect()
+            }
+        }
+    }
+
+    /// Types and element counts of the outputs.
+    pub fn outputs(&self) -> Vec<(DType, usize)> {
+        match &self.work {
+            Work::Map(k) => k.outputs.iter().map(|&o| (k.expr.dtypes[o], k.len())).collect(),
+            Work::Reduce(k) => (0..k.outputs.len()).map(|o| (k.output_dtype(o), k.kept())).collect(),
+            Work::Contraction(k) => {
+                let (b, m, n, _) = k.sizes();
+                vec![(DType::F32, b * m * n)]
+            }
+        }
+    }
+
+    /// Elements that each input must have.
+    fn input_lengths(&self) -> Vec<usize> {
+        let mut lengths = vec![0; self.input_types().len()];
+        let mut see = |access: &wgrad_device::Access, shape: &[usize], input: usize| {
+            for index in indices(shape) {
+                if let Some(p) = access.at(&index) {
+                    lengths[input] = lengths[input].max(p + 1);
+                }
+            }
+        };
+        let mut see_expr = |expr: &Expr, shape: &[usize], first: usize| {
+            for node in &expr.nodes {
+                if let ExprNode::Load { input, access } = node {
+                    see(access, shape, first + input);
+                }
+            }
+        };
+        match &self.work {
+            Work::Map(k) => see_expr(&k.expr, &k.domain, 0),
+            Work::Reduce(k) => see_expr(&k.expr, &k.domain(), 0),
+            Work::Contraction(k) => {
+                if let Some(e) = &k.epilogue {
+                    see_expr(&e.expr, &[&k.batch[..], &k.m, &k.n].concat(), 2);
+                }
+                see(&k.a, &[&k.batch[..], &k.m, &k.k].concat(), 0);
+                see(&k.b, &[&k.batch[..], &k.k, &k.n].concat(), 1);
+            }
+        }
+        lengths
+    }
+
+    /// Random inputs.
+    pub fn inputs(&self) -> Vec<Vec<u8>> {
+        let mut random = Random(42);
+        let positive = self.positive;
+        let float = |r: &mut Random| if positive { 1.5 + r.float() / 4.0 } else { r.float() };
+        let fill = |(dtype, n): (DType, usize)| {
+            let mut bytes = vec![];
+            for _ in 0..n {
+                match dtype {
+                    DType::F32 => bytes.extend(float(&mut random).to_le_bytes()),
+                    DType::F16 => bytes.extend(f16::from_f32(float(&mut random)).to_le_bytes()),
+                    DType::U32 => bytes.extend((random.below(99) + 1).to_le_bytes()),
+                    DType::I32 => {
+                        let low = if positive { 1 } else { -50 };
+                        bytes.extend((random.below(99) as i32 + low).to_le_bytes())
+                    }
+                    DType::Bool => bytes.extend(random.below(2).to_le_bytes()),
+                }
+            }
+            bytes
+        };
+        self.input_types().into_iter().zip(self.input_lengths()).map(fill).collect()
+    }
+}
+
+/// All indices of a shape, in row-major order.
+pub fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + '_ {
+    (0..shape.iter().product()).map(|mut i: usize| {
+        let mut index = vec![0; shape.len()];
+        for d in (0..shape.len()).rev() {
+            index[d] = i % shape[d];
+            i /= shape[d];
+        }
+        index
+    })
+}

@@ -1,0 +1,116 @@
+//! Every shader that the samples yield, in every variant: valid, translatable to each target, and within the default
+//! limits of WebGPU.
+
+use crate::sample::Sample;
+use crate::{contractions, maps, reduces};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use std::collections::HashSet;
+use wgrad_device::{Adapter, AdapterKind, Pass};
+
+fn adapter(kind: AdapterKind, f16: bool) -> Adapter {
+    Adapter {
+        name: "a test".into(),
+        driver: String::new(),
+        backend: "vulkan".into(),
+        kind,
+        max_binding: 128 << 20,
+        max_storage_buffers: 8,
+        alignment: 256,
+        f16,
+        timestamps: false,
+    }
+}
+
+fn check(name: &str, pass: &Pass) {
+    let module = naga::front::wgsl::parse_str(&pass.wgsl)
+        .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&pass.wgsl), pass.wgsl));
+    let capabilities = Capabilities::SHADER_FLOAT16;
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&pass.wgsl), pass.wgsl));
+    limits(name, pass, &module);
+    spirv(name, &module, &info);
+    metal(name, &module, &info);
+    hlsl(name, &module, &info);
+}
+
+/// The default limits of WebGPU.
+fn limits(name: &str, pass: &Pass, module: &naga::Module) {
+    let entry = module.entry_points.iter().find(|e| e.name == "main").expect("an entry point called main");
+    assert!(entry.workgroup_size.iter().product::<u32>() <= 256, "{name}");
+    assert!(pass.bindings.len() <= 8, "{name}: {} storage buffers", pass.bindings.len());
+    assert!(pass.groups.iter().all(|&g| (1..=65535).contains(&g)), "{name}: {:?} workgroups", pass.groups);
+    assert!(pass.params.len() * 4 <= 16 << 10, "{name}: {} parameters", pass.params.len());
+    let workgroup: u32 = module
+        .global_variables
+        .iter()
+        .filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup)
+        .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+        .sum();
+    assert!(workgroup <= 16 << 10, "{name}: {workgroup} bytes of workgroup memory");
+    // What the shader declares is what the host binds.
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = &variable.binding else { continue };
+        if let naga::AddressSpace::Storage { access } = variable.space {
+            let write = access.contains(naga::StorageAccess::STORE);
+            assert_eq!(pass.bindings[binding.binding as usize - 1].write, write, "{name}: binding {}", binding.binding);
+        }
+    }
+}
+
+fn spirv(name: &str, module: &naga::Module, info: &ModuleInfo) {
+    naga::back::spv::write_vec(module, info, &naga::back::spv::Options::default(), None)
+        .unwrap_or_else(|e| panic!("{name}, SPIR-V: {e}"));
+}
+
+fn metal(name: &str, module: &naga::Module, info: &ModuleInfo) {
+    let options = naga::back::msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..Default::default() };
+    naga::back::msl::write_string(module, info, &options, &Default::default())
+        .unwrap_or_else(|e| panic!("{name}, Metal: {e}"));
+}
+
+fn hlsl(name: &str, module: &naga::Module, info: &ModuleInfo) {
+    let options = naga::back::hlsl::Options {
+        fake_missing_bindings: true,
+        shader_model: naga::back::hlsl::ShaderModel::V6_2,
+        ..Default::default()
+    };
+    let mut text = String::new();
+    naga::back::hlsl::Writer::new(&mut text, &options, &Default::default())
+        .write(module, info, None)
+        .unwrap_or_else(|e| panic!("{name}, HLSL: {e}"));
+}
+
+fn all() -> Vec<Sample> {
+    [maps::samples(), reduces::samples(), contractions::samples()].concat()
+}
+
+#[test]
+fn every_shader_is_valid_on_every_target() {
+    let mut seen = HashSet::new();
+    for kind in [AdapterKind::Software, AdapterKind::Discrete] {
+        for f16 in [true, false] {
+            for sample in all() {
+                let aliases: Vec<_> =
+                    (0..sample.outputs().len()).map(|o| sample.aliases.get(o).copied().flatten()).collect();
+                for pass in sample.kernel().passes(&adapter(kind, f16), &aliases) {
+                    if seen.insert(pass.wgsl.clone()) {
+                        check(&format!("{} ({}, {kind:?})", sample.name, pass.label), &pass);
+                    }
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 50, "only {} shaders", seen.len());
+}
+
+#[test]
+fn sizes_are_not_in_the_text() {
+    for kind in [AdapterKind::Software, AdapterKind::Discrete] {
+        let text = |m, n, k| {
+            use wgrad_device::Kernel;
+            contractions::matmul(m, n, k, false, true).passes(&adapter(kind, true), &[])[0].wgsl.clone()
+        };
+        assert_eq!(text(64, 128, 32), text(100, 70, 99));
+    }
+}
