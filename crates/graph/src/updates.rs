@@ -45,7 +45,7 @@ impl Updates {
                 ),
             );
         }
-        self.list.push(Update { states: vec![state.clone()], value: value.clone(), packed: false });
+        self.push(Update { states: vec![state.clone()], value: value.clone(), packed: false });
     }
 
     /// `states` become what `value`, a tensor like [`Tensor::pack`] of them, holds. The states will lie next to each other
@@ -62,16 +62,35 @@ impl Updates {
         if value.shape() != [total] {
             crate::fail("assign_pack", format!("the pack has [{total}] elements, its new value {:?}", value.shape()));
         }
-        self.list.push(Update {
-            states: states.iter().map(|&s| s.clone()).collect(),
-            value: value.clone(),
-            packed: true,
-        });
+        self.push(Update { states: states.iter().map(|&s| s.clone()).collect(), value: value.clone(), packed: true });
     }
 
     /// Adds another list's updates.
+    ///
+    /// # Panics
+    /// If both write the same state tensor, but not the same value.
+    #[track_caller]
     pub fn extend(&mut self, other: &Updates) {
-        self.list.extend(other.list.iter().cloned());
+        for update in &other.list {
+            self.push(update.clone());
+        }
+    }
+
+    /// The same update again changes nothing; another value for the same state would leave open which one wins.
+    #[track_caller]
+    fn push(&mut self, update: Update) {
+        let names = |u: &Update| u.states.iter().map(|s| s.name().map(str::to_string)).collect::<Vec<_>>();
+        let new = names(&update);
+        for u in &self.list {
+            let old = names(u);
+            if (&old, u.value.id(), u.packed) == (&new, update.value.id(), update.packed) {
+                return;
+            }
+            if let Some(Some(name)) = new.iter().find(|n| old.contains(n)) {
+                crate::fail("assign", format!("\"{name}\" is given two new values"));
+            }
+        }
+        self.list.push(update);
     }
 
     /// The state tensors that are written.

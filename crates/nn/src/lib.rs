@@ -1,1 +1,50 @@
-//! wgrad-nn
+//! Layers, initialisers, losses, optimisers and schedules.
+//!
+//! A layer is a small description of itself; calling it builds expressions. What lasts (parameters, running statistics)
+//! is declared through a [`Scope`], which gives every tensor the name that PyTorch would give it:
+//!
+//! ```
+//! use wgrad_graph::{DType, Tensor};
+//! use wgrad_nn::{Layer, Linear, Relu, Scope, Sequential, optim::Sgd};
+//!
+//! let model = Sequential::new().then(Linear::new(784, 100)).then(Relu).then(Linear::new(100, 10));
+//! let images = Tensor::input("images", [32, 784], DType::F32);
+//! let labels = Tensor::input("labels", [32], DType::U32);
+//!
+//! let scope = Scope::train();
+//! let loss = model.forward(&scope, &images).cross_entropy(&labels);
+//! let step = Sgd::new(0.1).momentum(0.9).minimize(&scope, &loss);
+//!
+//! let names: Vec<String> = scope.params().iter().map(|p| p.name().unwrap().to_string()).collect();
+//! assert_eq!(names, ["0.weight", "0.bias", "2.weight", "2.bias"]);
+//! assert!(step.states().any(|s| s.name() == Some("0.weight")));
+//! ```
+
+mod batch_norm;
+mod conv;
+mod dropout;
+pub mod init;
+mod layer;
+mod linear;
+pub mod loss;
+pub mod optim;
+mod pair;
+mod pool;
+mod schedule;
+mod scope;
+mod sequential;
+mod simple;
+
+pub use batch_norm::BatchNorm2d;
+pub use conv::Conv2d;
+pub use dropout::Dropout;
+pub use init::WeightInit;
+pub use layer::Layer;
+pub use linear::Linear;
+pub use loss::Reduction;
+pub use pair::Pair;
+pub use pool::{AvgPool2d, GlobalAvgPool, MaxPool2d};
+pub use schedule::Schedule;
+pub use scope::{GENERATOR, Scope};
+pub use sequential::Sequential;
+pub use simple::{Flatten, Relu};
