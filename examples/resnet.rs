@@ -6,6 +6,7 @@
 //! cargo run --release --example resnet -- --help
 //! ```
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -101,9 +102,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .setting("lr", lr)
         .with_options(options, "resnet");
     if let Some(stage) = options.dump {
-        print!("{}", trainer.dump(stage, &train)?);
-        return Ok(());
+        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
     }
-    println!("{}", trainer.fit(&train, &test)?);
-    Ok(())
+    let report = trainer.fit(&train, &test)?;
+    Ok(writeln!(io::stdout(), "{report}")?)
 }
