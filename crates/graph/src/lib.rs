@@ -26,4 +26,4 @@ pub use program::{Data, Outputs, Program, Summary};
 pub use state::State;
 pub use tensor::Tensor;
 pub use updates::Updates;
-pub use wgrad_device::{DType, Device, DeviceChoice, DeviceError};
+pub use wgrad_device::{DType, Device, DeviceChoice, DeviceError, philox};
