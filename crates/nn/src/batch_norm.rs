@@ -10,7 +10,7 @@ use wgrad_graph::{DType, Init, Tensor, fail};
 /// the same formula with the running statistics.
 ///
 /// Names, options and defaults as in `torch.nn.BatchNorm2d`: parameters `weight` (ones) and `bias` (zeros), buffers
-/// `running_mean` (zeros) and `running_var` (ones), all [channels]. PyTorch's `num_batches_tracked` matters only for
+/// `running_mean` (zeros) and `running_var` (ones), all `[channels]`. PyTorch's `num_batches_tracked` matters only for
 /// `momentum=None`, which is not offered, so there is no such buffer: who loads a PyTorch file passes over that key.
 #[derive(Clone, Debug)]
 pub struct BatchNorm2d {

@@ -8,7 +8,7 @@ use wgrad_graph::{ConvOptions, Init, Tensor, fail};
 /// `(extent + padding - dilation * (kernel - 1) - 1) / stride + 1`; cross-correlation, as in every framework.
 ///
 /// Options, defaults and parameters as in `torch.nn.Conv2d`: `weight` [outputs, inputs / groups, kernel, kernel] and
-/// `bias` [outputs], both uniform within `1 / sqrt(fan_in)` unless said otherwise.
+/// `bias` `[outputs]`, both uniform within `1 / sqrt(fan_in)` unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     inputs: usize,

@@ -6,7 +6,7 @@ use wgrad_graph::{Init, Tensor, fail};
 
 /// `x @ weight^T + bias`, over the last axis of [..., inputs]: [..., outputs].
 ///
-/// Parameters as in `torch.nn.Linear`: `weight` [outputs, inputs] and `bias` [outputs], both uniform within
+/// Parameters as in `torch.nn.Linear`: `weight` [outputs, inputs] and `bias` `[outputs]`, both uniform within
 /// `1 / sqrt(inputs)` unless said otherwise.
 #[derive(Clone, Debug)]
 pub struct Linear {

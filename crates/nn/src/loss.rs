@@ -28,7 +28,7 @@ impl Reduction {
 /// Squared error `(prediction - target)^2`, as `torch.nn.functional.mse_loss`.
 ///
 /// # Panics
-/// If the shapes differ. They are not broadcast: [N, 1] against [N] would silently compare all with all.
+/// If the shapes differ. They are not broadcast: `[N, 1]` against `[N]` would silently compare all with all.
 #[track_caller]
 pub fn mse(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Tensor {
     check_same("mse", prediction, target);

@@ -167,6 +167,14 @@ impl Scope {
         self.params().iter().map(Tensor::count).sum()
     }
 
+    /// All tensors declared below this path, parameters and buffers, by name: what a checkpoint of the model holds.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let store = self.lock();
+        let mut all: Vec<(&String, &Leaf)> = store.leaves.iter().filter(|(name, _)| self.holds(name)).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all.into_iter().map(|(_, leaf)| leaf.tensor.clone()).collect()
+    }
+
     /// The new values of the buffers below this path, and the generator's next step if it was used anywhere.
     pub fn updates(&self) -> Updates {
         let store = self.lock();
@@ -238,6 +246,10 @@ mod tests {
         assert_eq!(scope.param("bias", &[3], ZERO).name(), Some("bias"));
         assert_eq!(inner.describe("Linear"), "Linear \"layer1.0\"");
         assert_eq!((scope.param_count(), inner.param_count()), (5, 2));
+        inner.buffer("mean", &[2], DType::F32, ZERO);
+        let names = |scope: &Scope| scope.tensors().iter().map(|t| t.name().unwrap().to_string()).collect::<Vec<_>>();
+        assert_eq!(names(&inner), ["layer1.0.mean", "layer1.0.weight"]);
+        assert_eq!(names(&scope), ["bias", "layer1.0.mean", "layer1.0.weight"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What can go wrong outside the graph: files, data sets, checkpoints, output directories.
+//! What can go wrong while training: files, data sets, checkpoints, output directories, divergence.
 //!
 //! Each message is one line that says what is wrong, what was expected and found, and what to do about it. A cause
 //! (an I/O error, say) is the error's `source`, and is not repeated in its message: [`exit_with`] joins the chain.
@@ -143,6 +143,26 @@ pub enum TrainError {
     /// The data set.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The model, its loss or its optimiser do not fit the data.
+    #[error(transparent)]
+    Shape(#[from] wgrad_graph::ShapeError),
+    /// Compiling or running a program.
+    #[error(transparent)]
+    Graph(#[from] wgrad_graph::Error),
+    /// The loss is NaN or infinite: the run has diverged.
+    #[error("the {part} loss is {loss} at step {step}, with learning rate {lr}: choose a smaller --lr; {kept}")]
+    NotFinite {
+        /// The loss of which part of the data.
+        part: &'static str,
+        /// The loss.
+        loss: f64,
+        /// Which step, counted from one.
+        step: u64,
+        /// Its learning rate.
+        lr: f64,
+        /// Which checkpoint there is.
+        kept: String,
+    },
     /// A file operation.
     #[error("cannot {action} {}", path.display())]
     Io {

@@ -1,14 +1,18 @@
-//! What surrounds a model while it is trained: data sets and their batches, checkpoints, metrics, progress, and the
-//! command line that the examples share.
+//! What surrounds a model while it is trained: the training loop, data sets and their batches, checkpoints, metrics,
+//! progress, and the command line that the examples share.
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`trainer`] | the training loop: a [`Trainer`] takes a model from data to checkpoint |
+//! | [`session`] | a run's state on the device, with its directory |
 //! | [`data`] | data sets, augmentation, and batches prepared in the background |
 //! | [`rng`] | random numbers that depend on seed and place only |
 //! | [`checkpoint`] | named tensors in safetensors files |
+//! | [`tensors`] | from a device's state to named tensors, and back |
 //! | [`run_dir`] | a run's output directory: checkpoint and what resuming needs, crash-safe |
 //! | [`metrics`] | running means and `metrics.jsonl` |
 //! | [`progress`] | bars or plain lines |
+//! | [`profile`] | the table of kernels |
 //! | [`options`] | the shared command line |
 //! | [`error`] | what can go wrong |
 
@@ -18,11 +22,15 @@ pub mod data;
 pub mod error;
 pub mod metrics;
 pub mod options;
+pub mod profile;
 pub mod progress;
 pub mod rng;
 pub mod run_dir;
+pub mod session;
+pub mod tensors;
 #[cfg(test)]
 mod testing;
+pub mod trainer;
 
 pub use checkpoint::{LoadReport, TensorData, TensorMap};
 pub use error::{DataError, TrainError, exit_with};
@@ -30,3 +38,5 @@ pub use metrics::{MetricsLog, Part, Record, Running};
 pub use options::{Dump, RunOptions};
 pub use progress::Progress;
 pub use run_dir::{Manifest, RunDir, Saved};
+pub use session::Session;
+pub use trainer::{Report, Trainer};

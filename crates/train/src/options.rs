@@ -35,7 +35,7 @@ pub struct RunOptions {
 
     /// The learning rate at its highest
     #[arg(long, value_name = "RATE", value_parser = positive)]
-    pub lr: Option<f32>,
+    pub lr: Option<f64>,
 
     /// Decides all that is random: the same seed gives the same run
     #[arg(long, value_name = "N")]
@@ -76,10 +76,14 @@ impl RunOptions {
     }
 }
 
-/// A number above 0 that is not infinite, as f32 holds it.
-fn positive(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| "not a number".to_string())?;
-    if value > 0.0 && value.is_finite() { Ok(value) } else { Err("a finite number above 0 is needed".into()) }
+/// A number that is above 0 and not infinite when f32 holds it, as the device will.
+fn positive(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "not a number".to_string())?;
+    if value as f32 > 0.0 && (value as f32).is_finite() {
+        Ok(value)
+    } else {
+        Err("a finite number above 0 is needed".into())
+    }
 }
 
 #[cfg(test)]

@@ -210,7 +210,8 @@ impl RunDir {
         self.dir.join(METRICS)
     }
 
-    fn state_path(&self) -> PathBuf {
+    /// `last.state.safetensors`: what optimisers remember, and the random generator.
+    pub fn state_path(&self) -> PathBuf {
         self.dir.join(STATE)
     }
 

@@ -173,7 +173,7 @@ impl Golden {
                 Dtype::I32 => each(data, |b| i32::from_le_bytes(b) as f64),
                 Dtype::I64 => each(data, |b| i64::from_le_bytes(b) as f64),
                 Dtype::F32 => each(data, |b| f32::from_le_bytes(b) as f64),
-                Dtype::F64 => each(data, |b| f64::from_le_bytes(b)),
+                Dtype::F64 => each(data, f64::from_le_bytes),
                 other => panic!("{name}: {other:?}"),
             };
             (name.to_string(), Array::new(view.shape(), data))

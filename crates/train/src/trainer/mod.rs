@@ -1,0 +1,236 @@
+//! The training loop for image classifiers.
+//!
+//! It is made of parts that other loops can use as well: a [`Session`] keeps state, metrics and checkpoints, a
+//! [`Loader`] prepares batches, [`Progress`](crate::Progress) shows how far it is, and [`profile`](crate::profile) where
+//! the time goes.
+
+mod fit;
+mod late;
+mod programs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use wgrad_graph::{Device, Tensor, Updates};
+use wgrad_nn::{Layer, Schedule, Scope};
+
+use crate::data::Loader;
+use crate::error::TrainError;
+use crate::metrics::Running;
+use crate::options::{Dump, RunOptions};
+use fit::Fit;
+use programs::{Mode, build};
+
+type Optimize = dyn Fn(&Scope, &Tensor) -> Updates + Send + Sync;
+
+/// Trains an image classifier: a function from images [N, C, H, W] to logits [N, classes].
+///
+/// Every epoch it evaluates, adds to `metrics.jsonl` and saves a checkpoint, from which [`Trainer::resume`] goes on: a run
+/// that was stopped and resumed ends with the same bytes as one that was not.
+///
+/// In the metrics, each of the first steps has a line, later every 20th ([`Trainer::log_every`]) and the last of an epoch;
+/// a line holds the means since the one before it. Each evaluation at the end of an epoch has a line. What is printed
+/// while it runs goes to standard error.
+///
+/// ```
+/// use wgrad_graph::{Device, Tensor};
+/// use wgrad_nn::{Flatten, Layer, Linear, Schedule, Scope, Sequential, optim::Sgd};
+/// use wgrad_train::data::{self, Augment, Loader, LoaderOptions, Normalize};
+/// use wgrad_train::Trainer;
+///
+/// let data = data::open("digits", None)?;
+/// let normalize = Normalize::measured(&data.train);
+/// let train = Loader::new(data.train, LoaderOptions::train(64, 0, Augment::default(), normalize.clone()))?;
+/// let test = Loader::new(data.test, LoaderOptions::test(64, normalize))?;
+///
+/// let model = Sequential::new().then(Flatten).then(Linear::new(64, 10));
+/// # let out = std::env::temp_dir().join(format!("wgrad-trainer-doc-{}", std::process::id()));
+/// let report = Trainer::new(&Device::cpu(), "linear", model, |scope, loss| Sgd::new(0.1).minimize(scope, loss))
+///     .schedule(Schedule::constant(0.1))
+///     .epochs(2)
+///     .output(&out)
+///     .fit(&train, &test)?;
+/// assert!(report.test.accuracy() > 0.8);
+/// # std::fs::remove_dir_all(out).ok();
+/// # Ok::<(), wgrad_train::TrainError>(())
+/// ```
+///
+/// [`Session`]: crate::Session
+pub struct Trainer {
+    device: Device,
+    name: String,
+    model: Box<dyn Layer>,
+    optimizer: Box<Optimize>,
+    schedule: Option<Schedule>,
+    label_smoothing: f32,
+    epochs: usize,
+    steps: Option<u64>,
+    seed: u64,
+    out: PathBuf,
+    resume: bool,
+    profile: bool,
+    log_every: u64,
+    settings: BTreeMap<String, String>,
+}
+
+/// What came of a run. Prints as the lines that an example ends with.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Loss and accuracy on the test part, by the final weights.
+    pub test: Running,
+    /// The best test accuracy at the end of an epoch, if one was completed.
+    pub best_accuracy: Option<f64>,
+    /// Steps done in all, earlier runs included.
+    pub steps: u64,
+    /// Whole epochs done in all.
+    pub epochs: usize,
+    /// The model's tensors.
+    pub checkpoint: PathBuf,
+    /// The record of the training.
+    pub metrics: PathBuf,
+    /// The table of kernels, where it was asked for.
+    pub profile: Option<String>,
+}
+
+impl Trainer {
+    /// A trainer of `model`. `optimizer` gives the updates that one step makes to bring down the loss, such as
+    /// `|scope, loss| Sgd::new(0.1).minimize(scope, loss)`.
+    ///
+    /// `name` stands for the model in checkpoints: it should tell apart models whose tensors differ.
+    pub fn new(
+        device: &Device,
+        name: impl Into<String>,
+        model: impl Layer + 'static,
+        optimizer: impl Fn(&Scope, &Tensor) -> Updates + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            device: device.clone(),
+            name: name.into(),
+            model: Box::new(model),
+            optimizer: Box::new(optimizer),
+            schedule: None,
+            label_smoothing: 0.0,
+            epochs: 1,
+            steps: None,
+            seed: 0,
+            out: PathBuf::from("runs"),
+            resume: false,
+            profile: false,
+            log_every: 20,
+            settings: BTreeMap::new(),
+        }
+    }
+
+    /// The learning rate of each step; without it, the optimiser's own.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Share of each training label that is spread over all classes: 0 unless said otherwise.
+    pub fn label_smoothing(mut self, share: f32) -> Self {
+        self.label_smoothing = share;
+        self
+    }
+
+    /// How often to go through the training data: once unless said otherwise.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Stops after this many steps in all, even within an epoch.
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// Decides the initial weights and what the model draws at random. The loaders have seeds of their own.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The directory for checkpoint and metrics: `runs` unless said otherwise.
+    pub fn output(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.out = dir.into();
+        self
+    }
+
+    /// Whether to go on from the checkpoint in the output directory.
+    pub fn resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Whether to measure one more step at the end, kernel by kernel.
+    pub fn profile(mut self, profile: bool) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// How many steps a line of the metrics sums up, after as many steps that have a line each: 20 unless said otherwise.
+    pub fn log_every(mut self, steps: u64) -> Self {
+        self.log_every = steps.max(1);
+        self
+    }
+
+    /// A setting that has to be the same when the run is resumed, named as its command-line option. Data set, batch size,
+    /// epochs and seed are such settings without being named here.
+    pub fn setting(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.settings.insert(name.into(), value.to_string());
+        self
+    }
+
+    /// Takes over what the shared command line says of the run: seed, steps, output directory, resuming, profiling.
+    pub fn with_options(mut self, options: &RunOptions, example: &str) -> Self {
+        self.seed = options.seed.unwrap_or(self.seed);
+        self.steps = options.steps.or(self.steps);
+        self.out = options.out_dir(example);
+        self.resume = options.resume;
+        self.profile = options.profile;
+        self
+    }
+
+    /// One stage of the compiled training step as text. Nothing is run and nothing is written.
+    ///
+    /// # Errors
+    /// If the model does not fit the data, or the program does not fit the device.
+    pub fn dump(&self, stage: Dump, train: &Loader) -> Result<String, TrainError> {
+        let stage = match stage {
+            Dump::Graph => wgrad_graph::Dump::Graph,
+            Dump::Plan => wgrad_graph::Dump::Plan,
+            Dump::Kernels => wgrad_graph::Dump::Kernels,
+        };
+        Ok(build(self, Mode::Train, shape_of(train))?.program.dump(stage))
+    }
+
+    /// Trains on the one loader's batches, and judges by the other's.
+    ///
+    /// # Errors
+    /// If the data, the model, the device or the output directory fail, if there is no checkpoint to resume or one of
+    /// another run, or if the loss is not finite any more: the last checkpoint is kept then.
+    pub fn fit(&self, train: &Loader, test: &Loader) -> Result<Report, TrainError> {
+        Fit::begin(self, train, test)?.run()
+    }
+}
+
+/// The shape of a loader's whole batches.
+fn shape_of(loader: &Loader) -> [usize; 4] {
+    let [channels, height, width] = loader.dataset().shape();
+    [loader.options().batch_size.min(loader.dataset().len()), channels, height, width]
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(table) = &self.profile {
+            writeln!(f, "{table}")?;
+        }
+        writeln!(f, "checkpoint {}", self.checkpoint.display())?;
+        writeln!(f, "metrics {}", self.metrics.display())?;
+        write!(f, "test accuracy {:.4}", self.test.accuracy())
+    }
+}
