@@ -1,0 +1,78 @@
+//! The same training, optimised or not, on every backend: whole models from first to last kernel.
+
+mod support;
+
+use std::collections::BTreeMap;
+use support::{Step, cpu, distance, gpu, tensors};
+use wgrad::graph::CompileOptions;
+use wgrad::prelude::*;
+use wgrad::zoo::ResNet;
+
+const FUSED: CompileOptions = CompileOptions { fuse: true, poison: false };
+const POISONED: CompileOptions = CompileOptions { fuse: true, poison: true };
+const OP_BY_OP: CompileOptions = CompileOptions { fuse: false, poison: false };
+
+/// How far a loss may be off, relative to itself, in any of the first ten steps.
+const LOSS: f32 = 1e-3;
+
+/// Losses of all steps, and the state after the first of them.
+struct Trained {
+    losses: Vec<f32>,
+    state: BTreeMap<String, Vec<f32>>,
+}
+
+fn train(device: &Device, step: &Step, options: &CompileOptions, steps: usize) -> Trained {
+    let program = Program::compile_with(device, &[&step.loss], &step.updates, options).unwrap();
+    let mut state = State::init(device, &program, 7).unwrap();
+    let mut losses = vec![step.run(&program, &mut state, 0)];
+    let after_first = tensors(&state);
+    losses.extend((1..steps).map(|i| step.run(&program, &mut state, i)));
+    assert!(losses.iter().all(|l| l.is_finite()), "{losses:?}");
+    Trained { losses, state: after_first }
+}
+
+/// Losses agree, and after one step every tensor of the state: parameters, statistics, and momentum, which then is the
+/// gradient.
+fn same(what: &str, got: &Trained, expected: &Trained, tolerance: f32) {
+    for (i, (g, e)) in got.losses.iter().zip(&expected.losses).enumerate() {
+        assert!((g - e).abs() <= LOSS * e.abs(), "{what}: the loss of step {i} is {g}, not {e}");
+    }
+    assert!(got.state.keys().eq(expected.state.keys()));
+    for (name, e) in &expected.state {
+        let off = distance(&got.state[name], e);
+        assert!(off <= tolerance, "{what}: {name} is off by {off:e} after one step");
+    }
+}
+
+fn check(model: ResNet, images: [usize; 4], steps: usize, tolerance: f32) {
+    let step = Step::new(&model, images, 10);
+    let on_cpu = train(cpu(), &step, &FUSED, steps);
+    let repeats = |device, first: &Trained| {
+        let second = train(device, &step, &FUSED, first.losses.len().min(3));
+        assert_eq!(first.losses[..second.losses.len()], second.losses, "{device:?}: another run, other losses");
+        assert!(first.state == second.state, "{device:?}: another run, other bits");
+    };
+    repeats(cpu(), &on_cpu);
+    same("CPU, op by op", &train(cpu(), &step, &OP_BY_OP, 1), &on_cpu, tolerance);
+    if let Some(gpu) = gpu() {
+        let on_gpu = train(gpu, &step, &FUSED, steps);
+        same("GPU", &on_gpu, &on_cpu, tolerance);
+        repeats(gpu, &on_gpu);
+        same("GPU, poisoned", &train(gpu, &step, &POISONED, 2), &on_cpu, tolerance);
+    }
+}
+
+#[test]
+fn cifar_resnet20() {
+    check(ResNet::cifar(20, 10).unwrap().width(4), [4, 3, 16, 16], 10, 1e-3);
+}
+
+#[test]
+fn imagenet_resnet18() {
+    check(ResNet::imagenet(18, 10).unwrap().width(8), [4, 3, 64, 64], 10, 1e-3);
+}
+
+#[test]
+fn imagenet_resnet50() {
+    check(ResNet::imagenet(50, 10).unwrap().width(8), [4, 3, 64, 64], 10, 1e-3);
+}
