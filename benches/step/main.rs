@@ -88,9 +88,10 @@ fn main() -> Result<()> {
     let mut results = vec![];
     for model in &cli.models {
         let result = turns::take(model, &cli.device, threads, cli.rounds, cli.seconds)?;
-        report::print(&result);
+        report::print_turns(&result);
         results.push(result);
     }
+    report::print_ratios(&results);
     if let Some(path) = &cli.json {
         report::save(path, &results)?;
     }

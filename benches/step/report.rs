@@ -4,25 +4,56 @@ use crate::turns::{Comparison, Entry};
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Prints a comparison: one row for each peer, or one for wgrad alone.
-pub fn print(comparison: &Comparison) {
-    let (wgrad, peers) = comparison.entries.split_first().expect("wgrad has turns");
-    let ours = Times::of(wgrad);
-    println!("{} on {}", comparison.name, wgrad.turns[0].device);
-    println!("  {:<20} {:>9} {:>9} {:>9} {:>7} {:>9} {:>8}", "", "median ms", "least", "most", "ratio", "start s", "RSS MB");
-    for entry in std::iter::once(wgrad).chain(peers) {
-        let times = Times::of(entry);
-        let ratio = if peers.is_empty() { String::new() } else { format!("{:.2}", times.median / ours.median) };
+/// Prints what each competitor needed on one model.
+pub fn print_turns(comparison: &Comparison) {
+    println!("{}", comparison.name);
+    println!(
+        "  {:<20} {:>9} {:>9} {:>9} {:>9} {:>11} {:>8}",
+        "who", "median ms", "least", "worst", "start s", "peak RSS MB", "losses"
+    );
+    for entry in &comparison.entries {
+        let (times, losses) = (Times::of(entry), &entry.turns[0].losses);
         println!(
-            "  {:<20} {:>9.1} {:>9.1} {:>9.1} {ratio:>7} {:>9.2} {:>8.0}",
-            entry.who, times.median, times.least, times.most, times.start, times.rss
+            "  {:<20} {:>9.1} {:>9.1} {:>9.1} {:>9.2} {:>11.0}   {:.4?}",
+            entry.who,
+            times.median,
+            times.least,
+            times.worst,
+            times.start,
+            times.rss,
+            &losses[..3]
         );
     }
-    if let Some((ratio, who)) = best(&ours, peers) {
-        println!("  against the better, {who}: {ratio:.2}");
+    println!();
+}
+
+/// Prints the table of all comparisons: a row for each peer.
+pub fn print_ratios(comparisons: &[Comparison]) {
+    let rows: Vec<[String; 6]> = comparisons.iter().flat_map(rows).collect();
+    if rows.is_empty() {
+        return;
     }
-    let losses = &wgrad.turns[0].losses;
-    println!("  losses {:.4?} ... {:.4}\n", &losses[..3], losses[losses.len() - 1]);
+    let head = ["name", "device", "wgrad_ms", "peer", "peer_ms", "ratio"].map(String::from);
+    let width = |column: usize| rows.iter().chain([&head]).map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    for row in [&head].into_iter().chain(&rows) {
+        let cell = |(i, text): (usize, &String)| match i {
+            0 | 1 | 3 => format!("{text:<w$}", w = widths[i]),
+            _ => format!("{text:>w$}", w = widths[i]),
+        };
+        println!("{}", row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  "));
+    }
+}
+
+fn rows(comparison: &Comparison) -> Vec<[String; 6]> {
+    let (wgrad, peers) = comparison.entries.split_first().expect("wgrad has turns");
+    let ours = Times::of(wgrad).median;
+    let row = |peer: &Entry| {
+        let theirs = Times::of(peer).median;
+        let [ours, theirs, ratio] = [format!("{ours:.1}"), format!("{theirs:.1}"), format!("{:.2}", theirs / ours)];
+        [comparison.name.clone(), wgrad.turns[0].device.clone(), ours, peer.who.clone(), theirs, ratio]
+    };
+    peers.iter().map(row).collect()
 }
 
 /// Writes all measurements.
@@ -34,30 +65,28 @@ pub fn save(path: &Path, comparisons: &[Comparison]) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The ratio to the fastest peer, and who that is.
-fn best<'a>(ours: &Times, peers: &'a [Entry]) -> Option<(f64, &'a str)> {
-    let ratio = |e: &'a Entry| (Times::of(e).median / ours.median, e.who.as_str());
-    peers.iter().map(ratio).min_by(|a, b| a.0.total_cmp(&b.0))
-}
-
 /// A competitor's turns in short.
 struct Times {
+    /// The median of the turns' medians: a turn that was disturbed as a whole does not count for more.
     median: f64,
+    /// The fastest step.
     least: f64,
-    most: f64,
+    /// The slowest turn's median.
+    worst: f64,
+    /// Seconds from the process's start to the end of the first step.
     start: f64,
+    /// MB.
     rss: f64,
 }
 
 impl Times {
     fn of(entry: &Entry) -> Times {
         let turns = &entry.turns;
-        // The median of the turns' medians: a turn that was disturbed as a whole does not count for more.
         let medians: Vec<f64> = turns.iter().map(|t| median(&t.step_ms)).collect();
         Times {
             median: median(&medians),
             least: turns.iter().flat_map(|t| &t.step_ms).fold(f64::INFINITY, |m, &x| m.min(x)),
-            most: medians.iter().fold(0.0, |m, &x| m.max(x)),
+            worst: medians.iter().fold(0.0, |m, &x| m.max(x)),
             start: median(&turns.iter().map(|t| t.first_step_s).collect::<Vec<_>>()),
             rss: turns.iter().fold(0.0, |m, t| m.max(t.peak_rss_mb)),
         }

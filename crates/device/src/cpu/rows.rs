@@ -70,6 +70,7 @@ impl<'a> Rows<'a> {
             let mut position = self.row_parts[0] + parts[0];
             let mut step = self.steps[0];
             let (mut lo, mut hi) = (0i64, r.len as i64);
+            let mut divided = None;
             let mut slow = false;
             for (c, coord) in coords.iter().enumerate() {
                 let v = self.row_parts[c + 1] + parts[c + 1];
@@ -83,17 +84,40 @@ impl<'a> Rows<'a> {
                         break;
                     }
                     position += q * coord.stride;
-                } else if coord.div == 1 && dv == 1 {
-                    lo = lo.max(-v);
-                    hi = hi.min(len - v);
+                } else if coord.div == 1 && dv > 0 {
+                    // 0 <= v + dv * t < len
+                    lo = lo.max((-v + dv - 1).div_euclid(dv));
+                    hi = hi.min((len - 1 - v).div_euclid(dv) + 1);
                     position += v * coord.stride;
-                    step += coord.stride;
+                    step += dv * coord.stride;
+                } else if dv == 1 && divided.is_none() {
+                    divided = Some((v, coord));
                 } else {
                     slow = true;
                 }
             }
-            if slow && hi > 0 {
+            if hi <= lo {
+                to.fill(0.0);
+                continue;
+            }
+            if slow {
                 self.read_slow(parts, to);
+                continue;
+            }
+            if let Some((v, coord)) = divided {
+                // Every div-th element exists: t = first + j * div, at coordinate q + j.
+                to.fill(0.0);
+                let d = coord.div as i64;
+                let first = (-v).rem_euclid(d);
+                let q = (v + first) / d;
+                let from = (-q).max((lo - first + d - 1).div_euclid(d)).max(0);
+                let end = (coord.len as i64 - q).min((hi - first + d - 1).div_euclid(d));
+                for j in from..end {
+                    let t = first + j * d;
+                    let p = position + step * t + (q + j) * coord.stride;
+                    // SAFETY: valid here, so inside the buffer.
+                    to[t as usize] = unsafe { *self.from.offset(p as isize) };
+                }
                 continue;
             }
             let lo = lo.clamp(0, r.len as i64) as usize;
@@ -114,7 +138,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Element by element: strided or divided coordinates along the run.
+    /// Element by element: for what no convolution needs.
     fn read_slow(&self, parts: &[i64], to: &mut [f32]) {
         'element: for (i, x) in to.iter_mut().enumerate() {
             let mut p = self.row_parts[0] + parts[0] + self.steps[0] * i as i64;
