@@ -18,7 +18,7 @@ fn resident() -> usize {
 #[test]
 fn two_hundred_steps() {
     for device in devices() {
-        let step = Step::new(&ResNet::cifar(20, 10).unwrap().width(4), [4, 3, 8, 8], 10);
+        let step = Step::new(&ResNet::cifar(20, 10).unwrap().width(4), [4, 3, 8, 8], 10, 0.01);
         let program = Program::compile(device, &[&step.loss], &step.updates).unwrap();
         let mut state = State::init(device, &program, 0).unwrap();
         let mut steps = |n: usize| (0..n).map(|i| step.run(&program, &mut state, i)).sum::<f32>();

@@ -55,12 +55,12 @@ pub struct Step {
 
 impl Step {
     /// SGD with momentum and weight decay on the cross entropy.
-    pub fn new(model: &impl Layer, images: [usize; 4], classes: usize) -> Step {
+    pub fn new(model: &impl Layer, images: [usize; 4], classes: usize, rate: f64) -> Step {
         let x = Tensor::input("images", images, DType::F32);
         let labels = Tensor::input("labels", [images[0]], DType::U32);
         let scope = Scope::train();
         let loss = model.forward(&scope, &x).cross_entropy(&labels);
-        let updates = Sgd::new(0.01).momentum(0.9).weight_decay(5e-4).minimize(&scope, &loss);
+        let updates = Sgd::new(rate).momentum(0.9).weight_decay(5e-4).minimize(&scope, &loss);
         Step { loss, updates, images: images.into(), classes }
     }
 
