@@ -6,6 +6,7 @@
 //! cargo run --release --example resnet -- --help
 //! ```
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -85,7 +86,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         ResNet::imagenet(args.depth, classes)?
     };
-    let model = model.in_channels(channels);
+    let model = model.in_channels(channels).zero_init_residual(true);
     let plural = if channels == 1 { "" } else { "s" };
     let model_name = format!("{} ({channels} channel{plural}, {classes} classes)", model.name());
     let optimizer = move |scope: &Scope, loss: &Tensor| {
@@ -101,9 +102,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .setting("lr", lr)
         .with_options(options, "resnet");
     if let Some(stage) = options.dump {
-        print!("{}", trainer.dump(stage, &train)?);
-        return Ok(());
+        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
     }
-    println!("{}", trainer.fit(&train, &test)?);
-    Ok(())
+    let report = trainer.fit(&train, &test)?;
+    Ok(writeln!(io::stdout(), "{report}")?)
 }

@@ -142,16 +142,7 @@ impl Program {
         let mut slices = vec![];
         let mut arenas: HashMap<usize, Buffer> = HashMap::new();
         for (leaf, place) in self.plan.states.iter().zip(place_of_states(&self.plan.states, &self.plan.arenas)) {
-            let entry = state.entry(&leaf.name)?;
-            if (&entry.shape, entry.dtype) != (&leaf.shape, leaf.dtype) {
-                return Err(Error::State {
-                    name: leaf.name.clone(),
-                    reason: format!(
-                        "it is {} {:?}, but the program has {} {:?}",
-                        entry.dtype, entry.shape, leaf.dtype, leaf.shape
-                    ),
-                });
-            }
+            let entry = state.entry_for(leaf)?;
             if let Base::Arena(a) = place.base {
                 // The state was laid out by another program: they must agree on what lies together.
                 let buffer = arenas.entry(a).or_insert_with(|| entry.slice.buffer.clone());

@@ -1,7 +1,6 @@
 //! What lasts from run to run: parameters, statistics, moments, the random generator.
 
-use crate::compile::Base;
-use crate::compile::place_of_states;
+use crate::compile::{Base, Leaf, place_of_states};
 use crate::ops::leaf::Init;
 use crate::{Error, Program};
 use std::collections::BTreeMap;
@@ -50,16 +49,8 @@ impl State {
         let plan = program.plan();
         let mut arenas: Vec<Option<Buffer>> = vec![None; plan.arenas.len()];
         for (leaf, place) in plan.states.iter().zip(place_of_states(&plan.states, &plan.arenas)) {
-            if let Some(entry) = self.entries.get(&leaf.name) {
-                if (&entry.shape, entry.dtype) != (&leaf.shape, leaf.dtype) {
-                    return Err(Error::State {
-                        name: leaf.name.clone(),
-                        reason: format!(
-                            "it is {} {:?}, but the program has {} {:?}",
-                            entry.dtype, entry.shape, leaf.dtype, leaf.shape
-                        ),
-                    });
-                }
+            if self.entries.contains_key(&leaf.name) {
+                self.entry_for(leaf)?;
                 continue;
             }
             let slice = match place.base {
@@ -111,6 +102,21 @@ impl State {
         self.entries
             .get(name)
             .ok_or_else(|| Error::State { name: name.into(), reason: "there is no tensor of this name".into() })
+    }
+
+    /// The tensor that is a program's leaf, if it is what the program expects.
+    pub(crate) fn entry_for(&self, leaf: &Leaf) -> Result<&Entry, Error> {
+        let entry = self.entry(&leaf.name)?;
+        if (&entry.shape, entry.dtype) == (&leaf.shape, leaf.dtype) {
+            return Ok(entry);
+        }
+        Err(Error::State {
+            name: leaf.name.clone(),
+            reason: format!(
+                "it is {} {:?}, but the program has {} {:?}",
+                entry.dtype, entry.shape, leaf.dtype, leaf.shape
+            ),
+        })
     }
 
     /// A tensor's bytes, little-endian as on the device. Waits for the device.

@@ -138,3 +138,36 @@ fn fused_on_the_gpu() {
         check_all(device, &CompileOptions { fuse: true, poison: true });
     }
 }
+
+/// f16 tensors in memory: given, stored between kernels, reduced, kept as state, read back.
+fn half_precision(device: &Device) {
+    let x = Tensor::input("x", [3, 37], DType::F16);
+    let kept = Tensor::state("kept", [3, 37], DType::F16, wgrad_graph::Init::Constant(0.5));
+    let y = &x * &kept + 1.0;
+    let sums = y.sum(&[1]).cast(DType::F32);
+    let mut updates = Updates::new();
+    updates.assign(&kept, &y);
+    let program = Program::compile(device, &[&y, &sums], &updates).unwrap();
+    let mut state = State::init(device, &program, 0).unwrap();
+    let data: Vec<half::f16> = (0..111).map(|i| half::f16::from_f32(i as f32 / 16.0 - 3.0)).collect();
+    let mut out = program.run(&mut state, &[("x", Data::from(&data))]).unwrap();
+    // Each operation rounds to f16, as storing it would.
+    let round = |v: f32| half::f16::from_f32(v).to_f32();
+    let expected: Vec<f32> = data.iter().map(|v| round(round(v.to_f32() * 0.5) + 1.0)).collect();
+    assert_eq!(out.f32(0).unwrap(), expected, "{device:?}");
+    for (i, s) in out.f32(1).unwrap().into_iter().enumerate() {
+        let exact: f32 = expected[i * 37..(i + 1) * 37].iter().sum();
+        assert!((s - exact).abs() <= 2e-3 * exact.abs(), "{device:?}: {s} {exact}");
+    }
+    let bytes = state.bytes("kept").unwrap();
+    let stored: Vec<f32> = bytes.chunks(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect();
+    assert_eq!(stored, expected, "{device:?}");
+}
+
+#[test]
+fn half_precision_is_stored_as_such() {
+    half_precision(&Device::cpu());
+    if let Some(device) = gpu() {
+        half_precision(device);
+    }
+}

@@ -21,6 +21,7 @@ pub struct Progress {
 enum Shown {
     Bar(ProgressBar),
     Lines { out: Box<dyn Write + Send>, next: Instant },
+    Nothing,
 }
 
 impl Progress {
@@ -31,6 +32,11 @@ impl Progress {
         } else {
             Self::lines(label.into(), total, Box::new(std::io::stderr()))
         }
+    }
+
+    /// Progress that is not shown.
+    pub fn hidden() -> Self {
+        Self { label: String::new(), total: 0, done: 0, shown: Shown::Nothing }
     }
 
     fn bar(label: String, total: u64) -> Self {
@@ -76,6 +82,7 @@ impl Progress {
                     let _ = writeln!(out, "{} {}/{} {}", self.label, self.done, self.total, message());
                 }
             }
+            Shown::Nothing => {}
         }
     }
 
@@ -89,6 +96,7 @@ impl Progress {
             Shown::Lines { mut out, .. } => {
                 let _ = writeln!(out, "{} {message}", self.label);
             }
+            Shown::Nothing => {}
         }
     }
 }

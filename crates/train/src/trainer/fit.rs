@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wgrad_graph::{Data, Outputs, State};
+use wgrad_graph::{Data, Outputs, State, Summary};
 use wgrad_nn::optim::LEARNING_RATE;
 
 use super::late::{Late, Step};
@@ -43,20 +43,9 @@ impl<'a> Fit<'a> {
             (RunDir::create(&trainer.out, &trainer.name)?, None)
         };
 
-        let device = &trainer.device;
-        eprintln!("device: {}, {}", device.adapter(), device.why());
-        let [channels, height, width] = train.dataset().shape();
-        let (name, classes) = (train.dataset().name(), train.dataset().classes());
-        let (learn, judge) = (train.dataset().len(), test.dataset().len());
-        eprintln!(
-            "data: {name}, {learn} to train on, {judge} to test on, {channels}x{height}x{width}, {classes} classes"
-        );
-
         let Built { program, parameters, tensors } = build(trainer, Mode::Train, shape_of(train))?;
-        eprintln!("model: {}, {parameters} parameters", trainer.name);
-        let state = State::init(device, &program, trainer.seed)?;
-        let summary = program.summary().to_string();
-        let summary: Vec<&str> = summary.lines().take(2).collect(); // the rest lists the largest tensors
+        let state = State::init(&trainer.device, &program, trainer.seed)?;
+        let summary = program.summary();
         let mut programs = Programs::default();
         programs.insert(Mode::Train, shape_of(train), program);
 
@@ -64,8 +53,19 @@ impl<'a> Fit<'a> {
             Some(saved) => Session::resume(dir, saved, state, &tensors)?,
             None => Session::begin(dir, manifest, state, &tensors)?,
         };
-        eprintln!("step: {}; ready after {:.2} s", summary.join("; "), start.elapsed().as_secs_f64());
+        if !trainer.quiet {
+            introduce(trainer, train, test, parameters, &summary);
+            eprintln!("ready after {:.2} s", start.elapsed().as_secs_f64());
+        }
         Ok(Self { trainer, train, test, programs, session, late: Late::default(), lr: None, speed: Speed::new() })
+    }
+
+    fn progress(&self, what: &str, total: usize) -> Progress {
+        if self.trainer.quiet {
+            return Progress::hidden();
+        }
+        let (epoch, epochs) = (self.session.manifest.epoch + 1, self.trainer.epochs);
+        Progress::new(format!("epoch {}/{epochs} {what}", epoch.min(epochs)), total as u64)
     }
 
     /// Trains to the end, or to where the run should stop.
@@ -106,8 +106,7 @@ impl<'a> Fit<'a> {
     /// Trains to the end of the epoch, or to where the run should stop. All results are read at the end.
     fn train_epoch(&mut self) -> Result<(), TrainError> {
         let Manifest { epoch, batch: first, .. } = self.session.manifest;
-        let total = self.train.batches_per_epoch() as u64;
-        let mut progress = Progress::new(self.label("train"), total).start_at(first as u64);
+        let mut progress = self.progress("train", self.train.batches_per_epoch()).start_at(first as u64);
         let mut mean = Running::default();
         self.speed = Speed::new();
         let start = Instant::now();
@@ -185,7 +184,7 @@ impl<'a> Fit<'a> {
     fn evaluate(&mut self) -> Result<Test, TrainError> {
         let start = Instant::now();
         let test = self.test;
-        let mut progress = Progress::new(self.label("test "), test.batches_per_epoch() as u64);
+        let mut progress = self.progress("test ", test.batches_per_epoch());
         let mut mean = Running::default();
         let (mut late, number) = (Late::default(), self.session.manifest.step);
         for batch in test.epoch(0, 0)? {
@@ -245,11 +244,6 @@ impl<'a> Fit<'a> {
         let (_, times) = program.run_profiled(state, &inputs(&batch))?;
         Ok(profile::table(&times))
     }
-
-    fn label(&self, what: &str) -> String {
-        let Manifest { epoch, .. } = self.session.manifest;
-        format!("epoch {}/{} {what}", (epoch + 1).min(self.trainer.epochs), self.trainer.epochs)
-    }
 }
 
 /// The result of an evaluation.
@@ -277,6 +271,24 @@ impl Speed {
         self.since = now;
         examples as f64 / seconds
     }
+}
+
+/// Tells on what, on which data and with which model the run works.
+fn introduce(trainer: &Trainer, train: &Loader, test: &Loader, parameters: usize, summary: &Summary) {
+    let (device, data, judge) = (&trainer.device, train.dataset(), test.dataset());
+    let [channels, height, width] = data.shape();
+    eprintln!("device: {}, {}", device.adapter(), device.why());
+    eprintln!(
+        "data: {}, {} to train on, {} to test on, {channels}x{height}x{width}, {} classes",
+        data.name(),
+        data.len(),
+        judge.len(),
+        data.classes()
+    );
+    eprintln!("model: {}, {parameters} parameters", trainer.name);
+    let summary = summary.to_string();
+    let lines: Vec<&str> = summary.lines().take(2).collect(); // the rest lists the largest tensors
+    eprintln!("step: {}", lines.join("; "));
 }
 
 /// The manifest of a run that begins, with all that has to be the same when it is resumed.

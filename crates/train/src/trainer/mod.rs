@@ -52,6 +52,7 @@ type Optimize = dyn Fn(&Scope, &Tensor) -> Updates + Send + Sync;
 ///     .schedule(Schedule::constant(0.1))
 ///     .epochs(2)
 ///     .output(&out)
+///     .quiet(true)
 ///     .fit(&train, &test)?;
 /// assert!(report.test.accuracy() > 0.8);
 /// # std::fs::remove_dir_all(out).ok();
@@ -72,6 +73,7 @@ pub struct Trainer {
     out: PathBuf,
     resume: bool,
     profile: bool,
+    quiet: bool,
     log_every: u64,
     settings: BTreeMap<String, String>,
 }
@@ -119,6 +121,7 @@ impl Trainer {
             out: PathBuf::from("runs"),
             resume: false,
             profile: false,
+            quiet: false,
             log_every: 20,
             settings: BTreeMap::new(),
         }
@@ -169,6 +172,12 @@ impl Trainer {
     /// Whether to measure one more step at the end, kernel by kernel.
     pub fn profile(mut self, profile: bool) -> Self {
         self.profile = profile;
+        self
+    }
+
+    /// Whether to print nothing while it runs.
+    pub fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
         self
     }
 

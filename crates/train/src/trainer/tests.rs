@@ -1,1 +1,310 @@
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
+use wgrad_graph::{DType, Device, Init, Tensor, Updates};
+use wgrad_nn::optim::Sgd;
+use wgrad_nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Relu, Schedule, Scope, Sequential};
+
+use super::*;
+use crate::checkpoint;
+use crate::data::{Augment, ImageSet, LoaderOptions, Normalize};
+use crate::metrics::{Part, Record};
+use crate::testing::{TempDir, names};
+
+const BATCH: usize = 8;
+/// 44 examples are 5 whole batches of 8, and 4 examples that no epoch sees.
+const TRAIN: usize = 44;
+const PER_EPOCH: u64 = 5;
+/// 19 examples are 2 whole batches of 8, and one of 3.
+const TEST: usize = 19;
+
+/// Images of 4x4 that are brighter in the half that the label names.
+fn images(count: usize) -> Arc<ImageSet> {
+    let pixel = |i: usize| {
+        let (image, y) = (i / 16, i / 4 % 4);
+        let bright = if y / 2 == image % 2 { 120 } else { 0 };
+        (bright + i * 7919 % 100) as u8
+    };
+    let pixels = (0..count * 16).map(pixel).collect();
+    let labels = (0..count as u32).map(|i| i % 2).collect();
+    Arc::new(ImageSet::new("halves", pixels, [1, 4, 4], labels, vec!["top".into(), "bottom".into()]).unwrap())
+}
+
+fn loaders(test: usize) -> (Loader, Loader) {
+    let normalize = Normalize { mean: vec![0.3], std: vec![0.2] };
+    let learn = LoaderOptions::train(BATCH, 5, Augment { flip: true, crop_padding: 1 }, normalize.clone());
+    (
+        Loader::new(images(TRAIN), learn).unwrap(),
+        Loader::new(images(test), LoaderOptions::test(BATCH, normalize)).unwrap(),
+    )
+}
+
+/// Has all that lasts: parameters, statistics, momentum, and random numbers.
+fn model() -> impl Layer {
+    Sequential::new()
+        .then_named("conv", Conv2d::new(1, 4, 3).padding(1).bias(false))
+        .then_named("bn", BatchNorm2d::new(4))
+        .then(Relu)
+        .then(Dropout::new(0.2))
+        .then(Flatten)
+        .then_named("fc", Linear::new(64, 2))
+}
+
+fn schedule() -> Schedule {
+    Schedule::cosine(0.1, 13).warm_up(2, 0.1)
+}
+
+fn trainer(dir: &Path, model: impl Layer + 'static) -> Trainer {
+    Trainer::new(&Device::cpu(), "tiny", model, |scope: &Scope, loss: &Tensor| {
+        Sgd::new(0.1).momentum(0.9).weight_decay(1e-3).minimize(scope, loss)
+    })
+    .schedule(schedule())
+    .epochs(3)
+    .seed(5)
+    .log_every(3)
+    .quiet(true)
+    .output(dir)
+}
+
+fn fit(trainer: &Trainer) -> Report {
+    let (train, test) = loaders(TEST);
+    trainer.fit(&train, &test).unwrap()
+}
+
+/// All files of a directory, with the one field of the metrics left out that two equal runs do not share.
+fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files: BTreeMap<String, Vec<u8>> =
+        names(dir).into_iter().map(|name| (name.clone(), fs::read(dir.join(name)).unwrap())).collect();
+    let records = metrics(dir).into_iter().map(|record| Record { examples_per_second: 0.0, ..record });
+    files.insert("metrics.jsonl".into(), serde_json::to_vec(&records.collect::<Vec<_>>()).unwrap());
+    files
+}
+
+fn metrics(dir: &Path) -> Vec<Record> {
+    let text = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let dirs = [TempDir::new("fit"), TempDir::new("fit"), TempDir::new("fit")];
+    let reports = [0, 1].map(|i| fit(&trainer(dirs[i].path(), model())));
+    assert!(reports[0].test.accuracy() > 0.9, "{}", reports[0]);
+    assert_eq!((reports[0].steps, reports[0].epochs), (3 * PER_EPOCH, 3));
+    let expected = ["last.json", "last.safetensors", "last.state.safetensors", "metrics.jsonl"];
+    assert_eq!(names(dirs[0].path()), expected);
+    assert_eq!(content(dirs[0].path()), content(dirs[1].path()));
+    // And another seed other bytes.
+    fit(&trainer(dirs[2].path(), model()).seed(6));
+    assert_ne!(content(dirs[0].path())["last.safetensors"], content(dirs[2].path())["last.safetensors"]);
+}
+
+#[test]
+fn the_model_is_in_a_file_of_its_own() {
+    let dir = TempDir::new("fit");
+    let report = fit(&trainer(dir.path(), model()).steps(1));
+    let weights = checkpoint::load(&report.checkpoint).unwrap();
+    let expected = ["bn.bias", "bn.running_mean", "bn.running_var", "bn.weight", "conv.weight", "fc.bias", "fc.weight"];
+    assert_eq!(weights.keys().collect::<Vec<_>>(), expected);
+    let others = checkpoint::load(dir.path().join("last.state.safetensors")).unwrap();
+    assert_eq!(others.keys().collect::<Vec<_>>(), ["optimizer.lr", "optimizer.momentum", "rng"]);
+    // One step was done, so the generator has counted it.
+    assert_eq!(others["rng"].to_u32("rng").unwrap(), [5, 0, 1, 0]);
+}
+
+#[test]
+fn a_stopped_and_resumed_run_ends_with_the_same_bytes() {
+    let whole = TempDir::new("fit");
+    fit(&trainer(whole.path(), model()));
+    // Within an epoch, at its end, before the first line that sums up several steps, and in several pieces.
+    for stops in [&[7][..], &[5], &[4], &[1, 2, 11, 12], &[13, 14]] {
+        let dir = TempDir::new("fit");
+        for (i, &steps) in stops.iter().enumerate() {
+            let report = fit(&trainer(dir.path(), model()).steps(steps).resume(i > 0));
+            assert_eq!(report.steps, steps);
+        }
+        fit(&trainer(dir.path(), model()).resume(true));
+        assert_eq!(content(dir.path()), content(whole.path()), "stopped after {stops:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_done_is_only_judged_again() {
+    let dir = TempDir::new("fit");
+    let first = fit(&trainer(dir.path(), model()));
+    let before = content(dir.path());
+    let again = fit(&trainer(dir.path(), model()).resume(true).profile(true));
+    assert_eq!((again.test, again.steps), (first.test, first.steps));
+    assert!(again.profile.unwrap().contains("GFLOP/s"));
+    assert_eq!(content(dir.path()), before);
+}
+
+#[test]
+fn every_test_example_counts_once() {
+    // Logits are the mean of the upper half and of the lower half: known without any training.
+    let known = |scope: &Scope, x: &Tensor| {
+        let bias = scope.param("bias", &[2], Init::Constant(0.0));
+        x.mean(&[1, 3]).slice_step(1, 0, 2, 2) + bias.mul_scalar(0.0)
+    };
+    for count in [1, BATCH - 1, BATCH, TEST, 3 * BATCH] {
+        let dir = TempDir::new("fit");
+        let (train, test) = loaders(count);
+        let report = trainer(dir.path(), known).steps(1).fit(&train, &test).unwrap();
+        assert_eq!(report.test.examples(), count as u64);
+        let tables = test.options().normalize.clone();
+        let set = images(count);
+        let (mut loss, mut right) = (0.0, 0);
+        for i in 0..count {
+            let row = |y: usize| {
+                let sum: f64 = set.image(i)[y * 4..][..4].iter().map(|&v| f64::from(v) / 255.0).sum();
+                (sum / 4.0 - f64::from(tables.mean[0])) / f64::from(tables.std[0])
+            };
+            let logits = [row(0), row(2)];
+            let label = set.labels()[i] as usize;
+            loss += (logits[0].exp() + logits[1].exp()).ln() - logits[label];
+            right += usize::from(logits[label] > logits[1 - label]);
+        }
+        assert!((report.test.loss() - loss / count as f64).abs() < 1e-5, "{} {loss}", report.test.loss());
+        assert_eq!(report.test.accuracy(), right as f64 / count as f64);
+    }
+}
+
+#[test]
+fn metrics_follow_the_schedule_and_sum_up_the_steps() {
+    let dir = TempDir::new("fit");
+    fit(&trainer(dir.path(), model()));
+    let records = metrics(dir.path());
+    let place = |r: &Record| (r.split, r.epoch, r.step);
+    let (train, test) = (Part::Train, Part::Test);
+    let expected = [
+        // The first three one by one, then every third and the last of each epoch.
+        (train, 1, 1),
+        (train, 1, 2),
+        (train, 1, 3),
+        (train, 1, 5),
+        (test, 1, 5),
+        (train, 2, 6),
+        (train, 2, 9),
+        (train, 2, 10),
+        (test, 2, 10),
+        (train, 3, 12),
+        (train, 3, 15),
+        (test, 3, 15),
+    ];
+    assert_eq!(records.iter().map(place).collect::<Vec<_>>(), expected);
+    for record in &records {
+        assert_eq!(record.lr, schedule().lr_at(record.step - 1), "step {}", record.step);
+        assert!(record.loss.is_finite() && record.examples_per_second > 0.0);
+    }
+}
+
+#[test]
+fn the_learning_rate_reaches_the_device() {
+    let change = |rate: f64| {
+        let dir = TempDir::new("fit");
+        let weights = |steps: u64| {
+            let trainer = trainer(dir.path(), model()).schedule(Schedule::constant(rate)).steps(steps);
+            let (train, test) = loaders(TEST);
+            let report = trainer.fit(&train, &test).unwrap();
+            checkpoint::load(report.checkpoint).unwrap()["fc.weight"].to_f32("fc.weight").unwrap()
+        };
+        let (one, two) = (weights(1), weights(2));
+        one.iter().zip(&two).map(|(a, b)| (a - b).abs()).sum::<f32>()
+    };
+    assert_eq!(change(0.0), 0.0);
+    assert!(change(0.1) > 0.0);
+}
+
+#[test]
+fn a_diverged_run_says_so_and_keeps_its_checkpoint() {
+    let dir = TempDir::new("fit");
+    let explode = Schedule::multi_step(0.1, [7], 1e38);
+    fit(&trainer(dir.path(), model()).schedule(explode.clone()).steps(PER_EPOCH));
+    let before = content(dir.path());
+    let (train, test) = loaders(TEST);
+    let error = trainer(dir.path(), model()).schedule(explode).resume(true).fit(&train, &test).unwrap_err().to_string();
+    assert!(error.starts_with("the training loss is "), "{error}");
+    assert!(error.ends_with("choose a smaller --lr; the checkpoint of step 5 is kept"), "{error}");
+    for file in ["last.json", "last.safetensors", "last.state.safetensors"] {
+        assert_eq!(content(dir.path())[file], before[file]);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_other_tensors_is_refused() {
+    let dir = TempDir::new("fit");
+    fit(&trainer(dir.path(), model()).steps(1));
+    let before = content(dir.path());
+    // Of the same name, so that only the tensors tell them apart.
+    let other = Sequential::new().then(Flatten).then_named("fc", Linear::new(16, 2));
+    let (train, test) = loaders(TEST);
+    let error = trainer(dir.path(), other).resume(true).fit(&train, &test).unwrap_err().to_string();
+    assert!(error.contains("last.safetensors does not fit the model tiny: 1 of another shape"), "{error}");
+    assert!(error.contains("fc.weight: [2, 16] expected, [2, 64] found"), "{error}");
+    assert_eq!(content(dir.path()), before);
+}
+
+#[test]
+fn other_settings_are_refused() {
+    let dir = TempDir::new("fit");
+    fit(&trainer(dir.path(), model()).steps(1).setting("lr", 0.1));
+    let (train, test) = loaders(TEST);
+    let resumed = || trainer(dir.path(), model()).resume(true).setting("lr", 0.1);
+    for (name, other) in
+        [("lr", resumed().setting("lr", 0.2)), ("seed", resumed().seed(6)), ("epochs", resumed().epochs(4))]
+    {
+        let error = other.fit(&train, &test).unwrap_err().to_string();
+        assert!(error.contains(&format!("made with --{name}")), "{error}");
+    }
+    resumed().fit(&train, &test).unwrap();
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_an_error() {
+    let dir = TempDir::new("fit");
+    let (train, test) = loaders(TEST);
+    let error = trainer(dir.path(), Sequential::new().then(Flatten).then(Linear::new(99, 2))).fit(&train, &test);
+    assert!(matches!(error, Err(TrainError::Shape(_))), "{:?}", error.err());
+    let frozen = Trainer::new(&Device::cpu(), "frozen", model(), |_: &Scope, _: &Tensor| Updates::new());
+    let error = frozen.output(dir.path()).schedule(schedule()).fit(&train, &test).unwrap_err().to_string();
+    assert!(error.contains("optimizer.lr"), "{error}");
+}
+
+#[test]
+fn dumps_write_nothing() {
+    let dir = TempDir::new("fit");
+    let (train, _) = loaders(TEST);
+    let out = dir.path().join("new");
+    for (stage, expected) in [(Dump::Graph, "images"), (Dump::Plan, "slot 0"), (Dump::Kernels, "MFLOP")] {
+        let text = trainer(&out, model()).dump(stage, &train).unwrap();
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn tensors_of_other_types_are_converted() {
+    let device = Device::cpu();
+    let (a, b) = (
+        Tensor::state("a", [2], DType::F32, Init::Constant(0.0)),
+        Tensor::state("b", [3], DType::U32, Init::Constant(0.0)),
+    );
+    let program = wgrad_graph::Program::compile(&device, &[&a, &b], &Updates::new()).unwrap();
+    let mut state = wgrad_graph::State::init(&device, &program, 0).unwrap();
+    let halves = [1.5f32, -2.0].iter().flat_map(|&x| half::f16::from_f32(x).to_le_bytes()).collect();
+    let mut from = checkpoint::TensorMap::new();
+    from.insert("a".into(), crate::TensorData { shape: vec![2], dtype: checkpoint::Dtype::F16, bytes: halves });
+    from.insert("b".into(), crate::TensorData { shape: vec![3], dtype: checkpoint::Dtype::U8, bytes: vec![1, 2, 3] });
+    let path = Path::new("file");
+    crate::tensors::import(&mut state, ["a", "b"], &from, path, "toy").unwrap();
+    assert_eq!((state.f32("a").unwrap(), state.u32("b").unwrap()), (vec![1.5, -2.0], vec![1, 2, 3]));
+    let exported = crate::tensors::export(&state, ["a"]).unwrap();
+    assert_eq!(exported["a"], crate::TensorData::from_f32([2], &[1.5, -2.0]));
+    assert!(crate::tensors::export(&state, ["c"]).is_err());
+    // Nothing is replaced unless all can be.
+    from.insert("a".into(), crate::TensorData::from_f32([2], &[7.0, 7.0]));
+    from.insert("b".into(), crate::TensorData::from_f32([3], &[0.0; 3]));
+    assert!(crate::tensors::import(&mut state, ["a", "b"], &from, path, "toy").is_err());
+    assert_eq!(state.f32("a").unwrap(), [1.5, -2.0]);
+}
