@@ -87,7 +87,8 @@ fn what_cannot_be_bound_is_refused_by_name() {
         let mut state = State::init(device, &program, 0)?;
         program.run(&mut state, &[]).map(drop)
     });
-    too_large(trained, "embedding.weight", limit);
+    // Found when it is bound, so it is the kernel that is named.
+    too_large(trained, "limits.rs", limit);
 
     // The device works on.
     assert_eq!(run(device, &[&Tensor::iota([4], 0).cast(DType::F32).sum_all()], &[]), [[6.0]]);
@@ -138,46 +139,36 @@ fn a_batch_without_examples() {
     }
 }
 
-/// A program that needs 40 GB in pieces that fit.
-fn vast() -> Result<(), Error> {
-    let device = match std::env::var(DEVICE).as_deref() {
-        Ok("gpu") => gpu().expect("the parent has one"),
-        _ => cpu(),
-    };
-    let piece = (1 << 28).min(device.adapter().max_binding & !0xffff);
-    let pieces: Vec<Tensor> =
-        (0..(40usize << 30) / piece).map(|i| Tensor::iota([piece / 4], 0).cast(DType::F32) * i as f32).collect();
-    let program = Program::compile(device, &pieces.iter().collect::<Vec<_>>(), &Updates::new())?;
-    State::init(device, &program, 0).map(drop)
-}
+/// The environment variable that has `vast_program` take memory.
+const VAST: &str = "WGRAD_TEST_VAST";
 
-const DEVICE: &str = "WGRAD_TEST_VAST";
-
-/// What `a_program_that_does_not_fit` runs in a process of its own.
-#[test]
-#[ignore = "takes all memory that it gets"]
-fn vast_program() {
-    match vast() {
-        Err(Error::Device(e @ (DeviceError::OutOfMemory { .. } | DeviceError::TooLarge { .. }))) => println!("{e}"),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Refused when it is compiled, by an error and not by a panic or the system.
+/// Refused when it is compiled, by an error and not by a panic or by the system. On the CPU: lavapipe takes any number of
+/// allocations, and fails when they are used.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_program_that_does_not_fit() {
-    for (device, name) in std::iter::once((cpu(), "cpu")).chain(gpu().map(|g| (g, "gpu"))) {
-        // A process with 8 GB of addresses: this machine's memory may be larger, or promised without being there.
-        let test = std::env::current_exe().unwrap();
-        let output = std::process::Command::new("sh")
-            .args(["-c", "ulimit -v 8000000; exec \"$0\" --ignored --exact --nocapture vast_program"])
-            .arg(test)
-            .env(DEVICE, name)
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{device:?}: {text}\n{}", String::from_utf8_lossy(&output.stderr));
-        assert!(text.contains("out of memory") && text.contains("limits.rs"), "{device:?}: {text}");
+    // A process with 4 GB of addresses: this machine may have more memory, or promise what it has not.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 4000000; exec \"$0\" --exact --nocapture vast_program"])
+        .arg(std::env::current_exe().unwrap())
+        .env(VAST, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("out of memory on cpu: 268435456 bytes for mul [67108864] at tests/limits.rs"), "{text}");
+}
+
+/// What `a_program_that_does_not_fit` runs in a process of its own: a program that needs 10 GB.
+#[test]
+fn vast_program() {
+    if std::env::var_os(VAST).is_none() {
+        return;
+    }
+    let index = Tensor::iota([1 << 26], 0).cast(DType::F32);
+    let pieces: Vec<Tensor> = (0..40).map(|i| &index * i as f32).collect();
+    match Program::compile(cpu(), &pieces.iter().collect::<Vec<_>>(), &Updates::new()) {
+        Err(Error::Device(e @ DeviceError::OutOfMemory { .. })) => println!("{e}"),
+        other => panic!("{:?}", other.map(drop)),
     }
 }
