@@ -2,12 +2,9 @@
 
 mod support;
 
-use support::{Golden, Leaves, assert_close, run};
-use wgrad_graph::{CrossEntropy, DType, Tensor, gradients};
+use support::{Backend, Golden, Leaves, Session, assert_close};
+use wgrad_graph::{Array, CrossEntropy, DType, Tensor, gradients};
 use wgrad_nn::{AvgPool2d, BatchNorm2d, Conv2d, GlobalAvgPool, Layer, Linear, MaxPool2d, Reduction, Scope, loss};
-
-/// The file's values are f32, computed in f64; options are f32 in wgrad.
-const TOLERANCE: f64 = 1e-6;
 
 /// A case of the file: what its tensors are called after `name.`, and their values.
 struct Case {
@@ -31,8 +28,8 @@ impl Case {
         Tensor::input(name, self.arrays[name].shape.clone(), if given { DType::F32 } else { DType::U32 })
     }
 
-    fn compare(&self, part: &str, got: &wgrad_graph::Array) {
-        assert_close(&format!("{}: {part}", self.name), got, &self.arrays[part], TOLERANCE);
+    fn compare(&self, backend: Backend, part: &str, got: &Array) {
+        assert_close(&format!("{} on {backend}: {part}", self.name), got, &self.arrays[part], backend.tolerance());
     }
 
     /// Compares the value of `build`, given the named inputs, the gradients of sum(y * r) with respect to these and to the
@@ -45,15 +42,17 @@ impl Case {
         let grads = gradients(&(&y * self.input("r")).sum_all(), &wrt.iter().collect::<Vec<_>>());
         let outputs: Vec<&Tensor> = std::iter::once(&y).chain(&grads).collect();
         let updates = scope.updates();
-        let mut leaves = self.arrays.clone();
-        let values = run(&outputs, &updates, &mut leaves);
-        self.compare("y", &values[0]);
-        for (t, value) in wrt.iter().zip(&values[1..]) {
-            self.compare(&format!("grad.{}", t.name().unwrap()), value);
-        }
-        for state in updates.states() {
-            let name = state.name().unwrap();
-            self.compare(&format!("new.{name}"), &leaves[name]);
+        for &backend in Backend::all() {
+            let mut session = Session::new(backend, &outputs, &updates, &self.arrays);
+            let values = session.run(&self.arrays);
+            self.compare(backend, "y", &values[0]);
+            for (t, value) in wrt.iter().zip(&values[1..]) {
+                self.compare(backend, &format!("grad.{}", t.name().unwrap()), value);
+            }
+            for state in updates.states() {
+                let name = state.name().unwrap();
+                self.compare(backend, &format!("new.{name}"), &session.state(name));
+            }
         }
         let known = self.arrays.keys().filter(|k| k.starts_with("grad.")).count();
         assert_eq!(wrt.len(), known, "{}: a gradient was not compared", self.name);

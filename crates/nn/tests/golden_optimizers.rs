@@ -3,15 +3,12 @@
 
 mod support;
 
-use support::{Golden, Leaves, assert_close, row, run};
-use wgrad_graph::{Array, DType, Init, Tensor, Updates};
+use support::{Backend, Golden, Leaves, Session, assert_close, row};
+use wgrad_graph::{Array, DType, Init, Tensor};
 use wgrad_nn::optim::{Adam, AdamW, LEARNING_RATE, Optimizer, RmsProp, Rule, Sgd};
 use wgrad_nn::{Schedule, Scope};
 
 const STEPS: usize = 5;
-
-/// The file's values are f32, computed in f64; options are f32 in wgrad.
-const TOLERANCE: f64 = 1e-6;
 
 fn golden() -> Golden {
     Golden::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/optimizers.safetensors"))
@@ -29,31 +26,27 @@ fn check_rates<R: Rule>(name: &str, optimizer: Optimizer<R>, rates: Option<[f64;
         (p * Tensor::input(format!("grad.{n}"), shape.clone(), DType::F32)).sum_all()
     });
     let updates = optimizer.minimize(&scope, &(&terms[0] + &terms[1]));
-    let mut leaves = Leaves::new();
-    for n in names {
-        leaves.insert(n.into(), file.get(n).clone());
-    }
-    for step in 0..STEPS {
-        for n in names {
-            leaves.insert(format!("grad.{n}"), row(file.get(&format!("grad.{n}")), step));
+    let start = names.map(|n| (n.to_string(), file.get(n).clone())).into();
+    for &backend in Backend::all() {
+        let mut session = Session::new(backend, &[], &updates, &start);
+        for step in 0..STEPS {
+            let grads = names.map(|n| format!("grad.{n}"));
+            let leaves: Leaves = grads.map(|n| (n.clone(), row(file.get(&n), step))).into();
+            if let Some(rates) = rates {
+                session.set(LEARNING_RATE, &Array::new([], vec![rates[step]]));
+            }
+            session.run(&leaves);
+            for n in names {
+                let expected = row(file.get(&format!("{name}.{n}")), step);
+                let what = format!("{name} on {backend}: {n} after step {}", step + 1);
+                assert_close(&what, &session.state(n), &expected, backend.tolerance());
+            }
         }
-        if let Some(rates) = rates {
-            leaves.insert(LEARNING_RATE.into(), Array::new([], vec![rates[step]]));
+        // The gaps between parameters in a pack take part in all arithmetic, and must not become NaN.
+        for state in updates.states() {
+            let name = state.name().unwrap();
+            assert!(session.state(name).data.iter().all(|x| x.is_finite()), "{name} is not finite");
         }
-        run(&[], &updates, &mut leaves);
-        for n in names {
-            let expected = row(file.get(&format!("{name}.{n}")), step);
-            assert_close(&format!("{name}: {n} after step {}", step + 1), &leaves[n], &expected, TOLERANCE);
-        }
-    }
-    assert_finite(&updates, &leaves);
-}
-
-/// The gaps between parameters in a pack take part in all arithmetic, and must not become NaN.
-fn assert_finite(updates: &Updates, leaves: &Leaves) {
-    for state in updates.states() {
-        let name = state.name().unwrap();
-        assert!(leaves[name].data.iter().all(|x| x.is_finite()), "{name} is not finite");
     }
 }
 

@@ -3,12 +3,10 @@
 #[path = "../../nn/tests/support/mod.rs"]
 mod support;
 
-use support::{Golden, Leaves, assert_close, evaluate, run};
-use wgrad_graph::{DType, Tensor, gradients};
+use support::{Backend, Golden, Leaves, Session, assert_close};
+use wgrad_graph::{Array, DType, Tensor, Updates, gradients};
 use wgrad_nn::{Layer, Scope};
 use wgrad_zoo::ResNet;
-
-const TOLERANCE: f64 = 1e-6;
 
 /// Binds what the file has to the leaves of the same names.
 fn bind(file: &Golden) -> Leaves {
@@ -22,10 +20,8 @@ fn check(model: ResNet, path: &str) {
     let file = Golden::load(path);
     let images = Tensor::input("images", file.get("images").shape.clone(), DType::F32);
     let labels = Tensor::input("labels", file.get("labels").shape.clone(), DType::U32);
-    let mut leaves = bind(&file);
-
-    let logits = model.forward(&Scope::eval(), &images);
-    assert_close("eval.logits", &evaluate(&[&logits], &leaves)[0], file.get("eval.logits"), TOLERANCE);
+    let leaves = bind(&file);
+    let eval = model.forward(&Scope::eval(), &images);
 
     let scope = Scope::train();
     let logits = model.forward(&scope, &images);
@@ -34,16 +30,24 @@ fn check(model: ResNet, path: &str) {
     let grads = gradients(&loss, &params.iter().collect::<Vec<_>>());
     let updates = scope.updates();
     let outputs: Vec<&Tensor> = [&logits, &loss].into_iter().chain(&grads).collect();
-    let values = run(&outputs, &updates, &mut leaves);
-    assert_close("train.logits", &values[0], file.get("train.logits"), TOLERANCE);
-    assert_close("train.loss", &values[1], file.get("train.loss"), TOLERANCE);
-    for (p, value) in params.iter().zip(&values[2..]) {
-        let name = format!("grad.{}", p.name().unwrap());
-        assert_close(&name, value, file.get(&name), TOLERANCE);
-    }
-    for state in updates.states() {
-        let name = state.name().unwrap();
-        assert_close(name, &leaves[name], file.get(&format!("new.{name}")), TOLERANCE);
+
+    for &backend in Backend::all() {
+        let compare = |name: &str, got: &Array| {
+            assert_close(&format!("{name} on {backend}"), got, file.get(name), backend.tolerance());
+        };
+        let mut session = Session::new(backend, &[&eval], &Updates::new(), &leaves);
+        compare("eval.logits", &session.run(&leaves)[0]);
+        let mut session = Session::new(backend, &outputs, &updates, &leaves);
+        let values = session.run(&leaves);
+        compare("train.logits", &values[0]);
+        compare("train.loss", &values[1]);
+        for (p, value) in params.iter().zip(&values[2..]) {
+            compare(&format!("grad.{}", p.name().unwrap()), value);
+        }
+        for state in updates.states() {
+            let name = state.name().unwrap();
+            compare(&format!("new.{name}"), &session.state(name));
+        }
     }
 
     // Nothing in the file was passed over.
