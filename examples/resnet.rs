@@ -96,7 +96,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         ResNet::imagenet(args.depth, classes)?
     };
-    let model = model.in_channels(channels);
+    let model = model.in_channels(channels).zero_init_residual(true);
     let plural = if channels == 1 { "" } else { "s" };
     let model_name = format!("{} ({channels} channel{plural}, {classes} classes)", model.name());
     let optimizer = move |scope: &Scope, loss: &Tensor| {

@@ -4,8 +4,8 @@
 // Tile: a workgroup of THREADS_M x THREADS_N = 256 invocations computes TILE_M x TILE_N elements of C in steps of DEPTH
 // along k. An invocation has GROUPS_M x GROUPS_N blocks of 4 x 4 elements; its blocks lie TILE_M / GROUPS_M rows and
 // TILE_N / GROUPS_N columns apart, so that neighbouring invocations read neighbouring columns of workgroup memory.
-// Tiles of A and B are kept k-major. At most 16 KiB of workgroup memory: DEPTH * (TILE_M + TILE_N) floats, and the parts
-// of positions that depend on k alone, which a few invocations compute for all.
+// Tiles of A and B are kept k-major. Workgroup memory, at most 16 KiB: DEPTH * (TILE_M + TILE_N) floats, and the
+// parts of positions that depend on k alone, which a few invocations compute for all.
 // Bindings: 0 params; then A, B, the epilogue's inputs, and C (or the partial sums), all in the preamble.
 //
 // The preamble defines

@@ -1,7 +1,7 @@
 // C[b, m, n] = sum over k of A[b, m, k] * B[b, k, n], for GPUs run by a CPU (lavapipe, WARP): tiles in registers.
 //
-// Such an adapter runs the 8 lanes of a workgroup as one vector. Workgroup memory and barriers cost it dear; a read at an
-// address that all lanes share is cheap. So A is read at such addresses, and the lanes lie along the columns of B.
+// Such an adapter runs the 8 lanes of a workgroup as one vector. Workgroup memory and barriers cost it dear; a read at
+// an address that all lanes share is cheap. So A is read at such addresses, and the lanes lie along the columns of B.
 //
 // Layout: whatever the generated readers and writer say.
 // Tile: 8 lanes compute ROWS (1, 4 or 8) x 64 elements of C; a lane has the columns lane, lane + 8, ..., lane + 56.
@@ -11,7 +11,7 @@
 //   ROWS                         rows of a tile
 //   Tile, tile_at                what a workgroup has to do
 //   row_count, col_count         the extents of C
-//   Batch, Row, Col, Inner       sub-axis coordinates, from batch_at, row_at, col_at, inner_at; inner_next steps along k
+//   Batch, Row, Col, Inner       sub-axis coordinates, from batch_at, row_at, col_at, inner_at; inner_next: k + 1
 //   APart, a_line, a_step, a_at  reads A: the part of the position that depends on (b, m), that on k, and both together
 //   BPart, b_line, b_step, b_at  the same for B, with (b, n)
 //   store                        writes a sum

@@ -76,7 +76,7 @@ fn tanh_safe(x: f32) -> f32 {
     return select(far, near, abs(x) < 0.25);
 }
 
-// The argument less the nearest multiple of two pi, in two steps whose first is exact: sin and cos are only good near 0.
+// The argument less the nearest multiple of two pi, in two steps, the first exact: sin and cos are good near 0 only.
 fn within_turn(x: f32) -> f32 {
     let turns = round(x * 0.15915494);
     return (x - turns * 6.28125) - turns * 0.0019353072;

@@ -3,7 +3,7 @@
 mod autodiff;
 mod compile;
 mod error;
-mod op;
+pub mod op;
 mod ops;
 mod program;
 pub mod reference;
@@ -21,7 +21,7 @@ pub use ops::conv::ConvOptions;
 pub use ops::cross_entropy::CrossEntropy;
 pub use ops::leaf::{Init, Scalar};
 pub use ops::taps::Window;
-pub use ops::{OpCase, registry};
+pub use ops::{NAMES, OpCase, registry};
 pub use program::{Data, Outputs, Program, Summary};
 pub use state::State;
 pub use tensor::Tensor;

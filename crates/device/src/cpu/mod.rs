@@ -4,6 +4,8 @@ pub(crate) mod contraction;
 pub(crate) mod fold;
 pub(crate) mod interpret;
 mod ops;
+mod rows;
+mod tile;
 mod walk;
 
 use crate::{Adapter, AdapterKind, DeviceError, Launch};

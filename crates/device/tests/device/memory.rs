@@ -59,6 +59,29 @@ fn what_is_too_large_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_bound_is_refused() {
+    let Some(device) = device() else { return };
+    let bytes = device.adapter().max_binding + 4;
+    // Where the limit is gigabytes, reaching it would only test how much memory there is.
+    if bytes > 1 << 29 {
+        return;
+    }
+    let slice = device.alloc(bytes, "a test").unwrap().slice();
+    let Some(Work::Map(map)) = maps::samples().into_iter().find(|s| s.name == "one").map(|s| s.work) else {
+        panic!("the sample is there")
+    };
+    let launch = wgrad_device::Launch {
+        label: "too large".into(),
+        kernel: Arc::new(map),
+        inputs: vec![slice],
+        outputs: vec![device.alloc(4, "a test").unwrap().slice()],
+        aliases: vec![None],
+        scratch: None,
+    };
+    assert!(matches!(device.prepare(vec![launch]), Err(DeviceError::TooLarge { .. })));
+}
+
+#[test]
 fn unknown_adapters_are_named() {
     let error = Device::open(DeviceChoice::Named("no such adapter".into())).err();
     assert!(matches!(error, Some(DeviceError::NoAdapter { .. })), "{error:?}");

@@ -43,6 +43,18 @@ fn check_all_as_on_gpu(samples: Vec<Sample>) {
 }
 
 #[test]
+fn runs_give_the_same_bits() {
+    let Some(device) = device() else { return };
+    let split = ["all", "columns, split", "matmul, split", "conv, weight gradient, split"];
+    let all = [reduces::samples(), contractions::samples()].concat();
+    for sample in all.into_iter().filter(|s| split.contains(&s.name.as_str())) {
+        let bytes: Vec<usize> = sample.outputs().iter().map(|(t, n)| t.size() * n).collect();
+        let once = || run(device, sample.kernel(), &sample.inputs(), &bytes, &[]);
+        assert!(once() == once(), "{}", sample.name);
+    }
+}
+
+#[test]
 fn maps_match() {
     check_all(maps::samples());
 }

@@ -6,9 +6,9 @@ use crate::{OpCase, Tensor};
 pub struct BatchNorm {
     /// The normalised tensor.
     pub output: Tensor,
-    /// Mean of each channel over the batch: [C].
+    /// Mean of each channel over the batch: `[C]`.
     pub mean: Tensor,
-    /// Biased variance of each channel over the batch: [C].
+    /// Biased variance of each channel over the batch: `[C]`.
     pub variance: Tensor,
     /// Elements that each statistic was taken over.
     pub count: usize,
@@ -16,7 +16,7 @@ pub struct BatchNorm {
 
 impl Tensor {
     /// Normalises each channel (axis 1) of [N, C, ...] by the batch's own mean and biased variance, then scales and
-    /// shifts: `(x - mean) / sqrt(variance + eps) * gamma + beta`, with `gamma` and `beta` of shape [C].
+    /// shifts: `(x - mean) / sqrt(variance + eps) * gamma + beta`, with `gamma` and `beta` of shape `[C]`.
     ///
     /// The variance is the mean squared distance from the mean (two passes), so a large mean does no harm.
     #[track_caller]

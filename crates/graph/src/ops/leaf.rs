@@ -91,7 +91,7 @@ pub enum Init {
     Normal(f32, f32),
     /// Given values, row-major.
     Data(Arc<[f32]>),
-    /// The state of the random generator: the seed's two words, step 0, and 0 (u32, shape [4]).
+    /// The state of the random generator: the seed's two words, step 0, and 0 (u32, shape `[4]`).
     Generator,
 }
 

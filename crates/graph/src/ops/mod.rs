@@ -25,6 +25,9 @@ use crate::Tensor;
 use std::fmt;
 use std::sync::Arc;
 
+/// Builds an expression from its arguments.
+pub type Build = dyn Fn(&[Tensor]) -> Tensor + Send + Sync;
+
 /// A small expression that tests run an operation through: against the f64 reference, against finite differences, on
 /// every backend, optimised and not.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ pub struct OpCase {
     /// Arguments are drawn uniformly from here.
     pub domain: (f64, f64),
     /// Builds the expression.
-    pub build: Arc<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>,
+    pub build: Arc<Build>,
     /// Allowed difference from the reference, relative to 1 + |reference|.
     pub tolerance: f64,
     /// Whether the gradient is the limit of difference quotients.

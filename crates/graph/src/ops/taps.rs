@@ -142,7 +142,17 @@ pub(crate) fn cases() -> Vec<OpCase> {
             (&y * &y).sum(&[-1])
         })
     };
+    let scatter = |n: usize, size, stride, dilation, pad| {
+        let window = Window { size, stride, dilation, padding: (pad, pad) };
+        let len = window.count(n).expect("fits");
+        let op = move || Taps { axis: 1, tap: 2, window, len: n, fill: 0.0, scatter: true };
+        OpCase::new("tap_scatter", format!("tap_scatter to {n}: {window:?}"), &[&[2, len, size]], move |x| {
+            Tensor::apply(op(), &[&(&x[0] * 2.0)]).exp()
+        })
+    };
     vec![
+        scatter(7, 3, 1, 1, 1),
+        scatter(8, 2, 3, 2, 0),
         case(7, 3, 1, 1, (1, 1)),
         case(8, 2, 2, 1, (0, 0)),
         case(9, 3, 2, 2, (2, 1)),

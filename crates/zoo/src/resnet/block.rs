@@ -1,7 +1,7 @@
 //! The residual block.
 
 use super::{Shortcut, conv};
-use wgrad_graph::Tensor;
+use wgrad_graph::{Init, Tensor};
 use wgrad_nn::{BatchNorm2d, Layer, Scope};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) struct Block {
     pub inputs: usize,
     pub width: usize,
     pub stride: usize,
+    /// Whether the branch starts at 0, so that the block starts as the identity.
+    pub zero_init: bool,
 }
 
 impl Block {
@@ -47,7 +49,11 @@ impl Block {
                 x = x.relu();
             }
             x = conv(inputs, outputs, kernel, stride).forward(&scope.enter(&format!("conv{}", i + 1)), &x);
-            x = BatchNorm2d::new(outputs).forward(&scope.enter(&format!("bn{}", i + 1)), &x);
+            let mut norm = BatchNorm2d::new(outputs);
+            if self.zero_init && i + 1 == convs.len() {
+                norm = norm.weight_init(Init::Constant(0.0));
+            }
+            x = norm.forward(&scope.enter(&format!("bn{}", i + 1)), &x);
         }
         x
     }

@@ -62,6 +62,7 @@ pub struct ResNet {
     width: usize,
     in_channels: usize,
     classes: usize,
+    zero_init_residual: bool,
 }
 
 impl ResNet {
@@ -82,6 +83,7 @@ impl ResNet {
             width: 16,
             in_channels: 3,
             classes,
+            zero_init_residual: false,
         })
     }
 
@@ -108,6 +110,7 @@ impl ResNet {
             width: 64,
             in_channels: 3,
             classes,
+            zero_init_residual: false,
         })
     }
 
@@ -120,6 +123,14 @@ impl ResNet {
     /// Channels of the first stage: 16 (CIFAR) or 64 (ImageNet) unless said otherwise.
     pub fn width(mut self, width: usize) -> Self {
         self.width = width;
+        self
+    }
+
+    /// Whether the last norm of each block starts with weight 0, so that every block starts as the identity: torchvision's
+    /// option of this name, from Goyal et al., "Accurate, large minibatch SGD" (2017), section 5.1. The first steps are
+    /// then much less sensitive to rounding and to the learning rate. Off unless said otherwise.
+    pub fn zero_init_residual(mut self, on: bool) -> Self {
+        self.zero_init_residual = on;
         self
     }
 
@@ -171,7 +182,14 @@ impl Layer for ResNet {
             for i in 0..blocks {
                 // The first stage keeps the stem's resolution; the others halve it in their first block.
                 let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-                let block = Block { kind: self.kind, shortcut: self.shortcut, inputs: channels, width, stride };
+                let block = Block {
+                    kind: self.kind,
+                    shortcut: self.shortcut,
+                    inputs: channels,
+                    width,
+                    stride,
+                    zero_init: self.zero_init_residual,
+                };
                 x = block.forward(&scope.enter(&i.to_string()), &x);
                 channels = block.outputs();
             }
