@@ -50,21 +50,11 @@ impl Defaults {
         // Digits are not mirrored: that makes other signs of them.
         let shift = |crop_padding| Augment { flip: false, crop_padding };
         match data {
-            "digits" => Defaults { epochs: 15, batch_size: 64, lr: 0.05, augment: shift(1) },
+            "digits" => Defaults { epochs: 15, batch_size: 64, lr: 0.1, augment: shift(1) },
             "mnist" => Defaults { epochs: 5, batch_size: 128, lr: 0.1, augment: shift(2) },
             _ => Defaults { epochs: 15, batch_size: 128, lr: 0.1, augment: Augment::flip_and_crop(2) },
         }
     }
-}
-
-/// A hundredth of the rate until the batch statistics have settled, up to the full rate, and down to nothing along a
-/// cosine.
-///
-/// The gentle start is also what lets two devices be compared by their first losses: which ReLUs are open at the edge is
-/// decided by rounding, and large steps make much of that.
-fn schedule(lr: f64, steps: u64) -> Schedule {
-    let (settle, rise) = (steps / 15, steps / 10);
-    Schedule::cosine(lr, steps - settle - rise).warm_up(rise, 0.01).warm_up(settle, 1.0)
 }
 
 fn main() -> ExitCode {
@@ -103,9 +93,11 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Sgd::new(lr).momentum(0.9).nesterov(true).weight_decay(5e-4).minimize(scope, loss)
     };
 
+    // The first tenth of the way up to the learning rate, the rest down to nothing.
     let steps = (epochs * train.batches_per_epoch()) as u64;
+    let warm_up = steps / 10;
     let trainer = Trainer::new(&device, model_name, model, optimizer)
-        .schedule(schedule(lr, steps))
+        .schedule(Schedule::cosine(lr, steps - warm_up).warm_up(warm_up, 0.1))
         .epochs(epochs)
         .setting("lr", lr)
         .with_options(options, "resnet");
