@@ -23,7 +23,7 @@ impl Program {
     /// that cannot fit is refused before anything runs.
     ///
     /// # Errors
-    /// If leaves of one name disagree, a state is assigned twice, or memory does not suffice.
+    /// If leaves of one name disagree, or memory does not suffice.
     pub fn compile(device: &Device, outputs: &[&Tensor], updates: &Updates) -> Result<Program, Error> {
         Program::compile_with(device, outputs, updates, &CompileOptions::default())
     }

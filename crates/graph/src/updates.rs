@@ -81,6 +81,9 @@ impl Updates {
     fn push(&mut self, update: Update) {
         let names = |u: &Update| u.states.iter().map(|s| s.name().map(str::to_string)).collect::<Vec<_>>();
         let new = names(&update);
+        if let Some(twice) = new.iter().enumerate().find_map(|(i, n)| new[..i].contains(n).then_some(n)) {
+            crate::fail("assign_pack", format!("\"{}\" is in the pack twice", twice.as_deref().unwrap_or_default()));
+        }
         for u in &self.list {
             let old = names(u);
             if (&old, u.value.id(), u.packed) == (&new, update.value.id(), update.packed) {

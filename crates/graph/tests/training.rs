@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use wgrad_graph::reference::evaluate;
 use wgrad_graph::{
     Array, CompileOptions, ConvOptions, DType, Data, Device, Dump, Error, Init, Program, State, Tensor, Updates,
-    gradients,
+    checked, gradients,
 };
 
 fn param(name: &str, shape: &[usize]) -> Tensor {
@@ -222,9 +222,12 @@ fn refuses_bad_input(device: &Device) {
     assert!(text.contains("f32") && text.contains("u32"), "{text}");
     let text = e(program.run(&mut state, &[("z", Data::from(&x)), ("y", Data::from(&y))]));
     assert!(text.contains("no such input"), "{text}");
-    let mut twice = updates.clone();
-    twice.extend(&updates);
-    assert!(Program::compile(device, &[&loss], &twice).err().expect("refused").to_string().contains("assigned twice"));
+    let w = param("w1", &[4, 2, 3, 3]);
+    let text = checked(|| updates.clone().assign(&w, &(&w * 2.0))).unwrap_err().to_string();
+    assert!(text.contains("\"w1\" is given two new values"), "{text}");
+    let pack = Tensor::pack(&[&w, &w]);
+    let text = checked(|| Updates::new().assign_pack(&[&w, &w], &pack)).unwrap_err().to_string();
+    assert!(text.contains("twice"), "{text}");
     assert!(state.set_f32("w1", &[0.0]).is_err());
     assert!(state.set_f32("nothing", &[0.0]).is_err());
     assert!(state.u32("w1").is_err());

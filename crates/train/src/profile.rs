@@ -1,5 +1,6 @@
 //! Where the time goes: what `--profile` prints.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
@@ -15,7 +16,7 @@ pub fn table(times: &[KernelTime]) -> String {
         total.add(kernel.time, kernel.cost);
     }
     let mut rows: Vec<(&str, Row)> = rows.into_iter().collect();
-    rows.sort_by(|(_, a), (_, b)| b.time.cmp(&a.time)); // stable: equal times stay in the order of their names
+    rows.sort_by_key(|(_, row)| Reverse(row.time)); // stable: equal times stay in the order of their names
     rows.push(("all", total));
 
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max("kernel".len());

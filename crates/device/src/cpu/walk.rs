@@ -165,7 +165,7 @@ mod tests {
                         };
                         let (mut index, mut list) = (vec![], vec![]);
                         runs(&[3, 6], 2, 13, &mut index, &mut list);
-                        let mut got = vec![9u32; 13];
+                        let mut got = [9u32; 13];
                         for r in &list {
                             let at = &index[r.index..r.index + 2];
                             read_run(&access, at, &mut got[r.start..r.start + r.len], |p, s, to| {

@@ -12,7 +12,7 @@ mod simplify;
 use crate::autodiff::topological;
 use crate::op::Lower;
 use crate::ops::leaf::Init;
-use crate::updates::{Update, Updates};
+use crate::updates::Updates;
 use crate::{Error, Tensor};
 pub use dump::Dump;
 pub(crate) use dump::megabytes;
@@ -139,7 +139,7 @@ pub(crate) fn compile(
     updates: &Updates,
     options: &CompileOptions,
 ) -> Result<Plan, Error> {
-    let (updates, arena_names) = arrange(updates)?;
+    let updates = &updates.list;
     let mut roots: Vec<Tensor> = outputs.iter().map(|&t| t.clone()).collect();
     roots.extend(updates.iter().map(|u| u.value.clone()));
     // Written state tensors are leaves of the program even if nothing reads them.
@@ -166,9 +166,11 @@ pub(crate) fn compile(
             (id, Value { shape: t.shape().to_vec(), dtype: t.dtype(), label })
         })
         .collect();
-    let state_number = |name: &str| states.iter().position(|s| s.name == name).expect("every state is a leaf");
+    // State tensors that are written as a pack lie together. Each is written once, so no two packs overlap.
+    let number =
+        |t: &Tensor| states.iter().position(|s| Some(s.name.as_str()) == t.name()).expect("every state is a leaf");
     let arenas: Vec<Vec<usize>> =
-        arena_names.iter().map(|names| names.iter().map(|n| state_number(n)).collect()).collect();
+        updates.iter().filter(|u| u.packed).map(|u| u.states.iter().map(number).collect()).collect();
 
     let mut targets = targets.iter();
     let writes = updates
@@ -212,24 +214,6 @@ pub(crate) fn place_of_states(states: &[Leaf], arenas: &[Vec<usize>]) -> Vec<Pla
         }
     }
     places
-}
-
-/// Checks the updates, and decides which state tensors lie together: those that are written as a pack. A tensor can be in
-/// one pack only; a pack that overlaps an earlier one is taken apart.
-fn arrange(updates: &Updates) -> Result<(Vec<Update>, Vec<Vec<String>>), Error> {
-    let mut written = HashSet::new();
-    let (mut list, mut arenas) = (vec![], vec![]);
-    for u in &updates.list {
-        let names: Vec<String> = u.states.iter().map(|s| s.name().expect("checked by assign").to_string()).collect();
-        if let Some(twice) = names.iter().find(|n| !written.insert(n.to_string())) {
-            return Err(Error::Compile(format!("state \"{twice}\" is assigned twice")));
-        }
-        if u.packed {
-            arenas.push(names);
-        }
-        list.push(u.clone());
-    }
-    Ok((list, arenas))
 }
 
 /// The leaves by kind, in the order in which they were declared. Leaves of one name must agree.

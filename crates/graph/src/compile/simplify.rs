@@ -5,6 +5,8 @@ use crate::Tensor;
 use crate::autodiff::topological;
 use crate::op::{Array, Lower};
 use crate::ops::leaf::{Full, Scalar};
+use crate::ops::matmul::MatMul;
+use crate::ops::permute::Permute;
 use std::collections::{BTreeMap, HashMap};
 use wgrad_device::kernels::ReduceOp;
 use wgrad_device::{Binary, Unary};
@@ -15,11 +17,15 @@ pub(super) fn simplify(roots: &[Tensor]) -> Vec<Tensor> {
     for r in roots {
         order.extend(topological(r));
     }
+    let mut users: HashMap<u64, usize> = HashMap::new();
+    for id in order.values().flat_map(|t| t.inputs()).chain(roots).map(|t| t.id()) {
+        *users.entry(id).or_default() += 1;
+    }
     let mut done: HashMap<u64, Tensor> = HashMap::new();
     let mut shared: HashMap<(String, Vec<u64>), Tensor> = HashMap::new();
     for (id, t) in &order {
         let inputs: Vec<Tensor> = t.inputs().iter().map(|i| done[&i.id()].clone()).collect();
-        let new = match rewrite(t, &inputs) {
+        let new = match rewrite(t, &inputs, &users) {
             Some(new) => new,
             None if inputs.iter().zip(t.inputs()).all(|(a, b)| a.id() == b.id()) => t.clone(),
             None => t.with_inputs(inputs),
@@ -37,8 +43,14 @@ pub(super) fn simplify(roots: &[Tensor]) -> Vec<Tensor> {
 }
 
 /// A cheaper tensor equal to `t` applied to `inputs`, if a rule finds one.
-fn rewrite(t: &Tensor, inputs: &[Tensor]) -> Option<Tensor> {
+fn rewrite(t: &Tensor, inputs: &[Tensor], users: &HashMap<u64, usize>) -> Option<Tensor> {
     match t.op().lower() {
+        // A product that only its transpose is wanted of (a linear layer's weight gradient) is made transposed at once.
+        Lower::View(_) if is_transposed_product(t, inputs) && users[&t.inputs()[0].id()] == 1 => {
+            let product = inputs[0].op().downcast::<MatMul>().expect("just checked");
+            let [a, b] = inputs[0].inputs() else { unreachable!("two arguments") };
+            Some(t.replaced_by(product.transposed(), vec![b.transpose(-1, -2), a.transpose(-1, -2)]))
+        }
         Lower::View(_) if matches!(t.op().name(), "stop_gradient" | "with_gradient") => Some(inputs[0].clone()),
         // A view of a constant is that constant, unless something else stands in its gaps.
         Lower::View(v) => match constant(&inputs[0]) {
@@ -76,6 +88,10 @@ fn rewrite(t: &Tensor, inputs: &[Tensor]) -> Option<Tensor> {
         }
         _ => None,
     }
+}
+
+fn is_transposed_product(t: &Tensor, inputs: &[Tensor]) -> bool {
+    t.op().downcast::<Permute>().is_some_and(Permute::is_transpose) && inputs[0].op().downcast::<MatMul>().is_some()
 }
 
 pub(super) fn constant(t: &Tensor) -> Option<Scalar> {

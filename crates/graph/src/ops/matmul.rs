@@ -6,12 +6,19 @@ use crate::{OpCase, Tensor};
 use wgrad_device::{Affine, DType};
 
 /// Arguments of equal rank and equal batch axes. Transposes reach the kernel as strides: they are views of the arguments.
-#[derive(Debug)]
-struct MatMul {
+#[derive(Clone, Debug)]
+pub(crate) struct MatMul {
     batch: Vec<usize>,
     m: usize,
     k: usize,
     n: usize,
+}
+
+impl MatMul {
+    /// The product of the transposed arguments in the other order, which is this one's result transposed.
+    pub fn transposed(&self) -> MatMul {
+        MatMul { m: self.n, n: self.m, ..self.clone() }
+    }
 }
 
 impl Op for MatMul {

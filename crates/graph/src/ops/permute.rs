@@ -6,7 +6,15 @@ use wgrad_device::DType;
 
 /// Output axis `d` is input axis `self.0[d]`.
 #[derive(Debug)]
-struct Permute(Vec<usize>);
+pub(crate) struct Permute(Vec<usize>);
+
+impl Permute {
+    /// Whether only the last two axes change places.
+    pub fn is_transpose(&self) -> bool {
+        let n = self.0.len();
+        n >= 2 && self.0[..n - 2].iter().copied().eq(0..n - 2) && self.0[n - 2] == n - 1
+    }
+}
 
 impl Op for Permute {
     fn name(&self) -> &'static str {

@@ -1,6 +1,6 @@
 //! The training loop for image classifiers.
 //!
-//! It is made of parts that other loops can use as well: a [`Session`] keeps state, metrics and checkpoints, a
+//! It is made of parts that other loops can use as well: a [`Session`](crate::Session) keeps state, metrics and checkpoints, a
 //! [`Loader`] prepares batches, [`Progress`](crate::Progress) shows how far it is, and [`profile`](crate::profile) where
 //! the time goes.
 
@@ -58,8 +58,6 @@ type Optimize = dyn Fn(&Scope, &Tensor) -> Updates + Send + Sync;
 /// # std::fs::remove_dir_all(out).ok();
 /// # Ok::<(), wgrad_train::TrainError>(())
 /// ```
-///
-/// [`Session`]: crate::Session
 pub struct Trainer {
     device: Device,
     name: String,

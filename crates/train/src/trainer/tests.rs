@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use wgrad_graph::{DType, Device, Init, Tensor, Updates};
+use wgrad_graph::{DType, Device, DeviceChoice, Init, Tensor, Updates};
 use wgrad_nn::optim::Sgd;
 use wgrad_nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Relu, Schedule, Scope, Sequential};
 
@@ -56,7 +56,11 @@ fn schedule() -> Schedule {
 }
 
 fn trainer(dir: &Path, model: impl Layer + 'static) -> Trainer {
-    Trainer::new(&Device::cpu(), "tiny", model, |scope: &Scope, loss: &Tensor| {
+    trainer_on(&Device::cpu(), dir, model)
+}
+
+fn trainer_on(device: &Device, dir: &Path, model: impl Layer + 'static) -> Trainer {
+    Trainer::new(device, "tiny", model, |scope: &Scope, loss: &Tensor| {
         Sgd::new(0.1).momentum(0.9).weight_decay(1e-3).minimize(scope, loss)
     })
     .schedule(schedule())
@@ -65,6 +69,16 @@ fn trainer(dir: &Path, model: impl Layer + 'static) -> Trainer {
     .log_every(3)
     .quiet(true)
     .output(dir)
+}
+
+/// The device that `WGRAD_TEST_DEVICE` names, by default a GPU or else a software one; none if it names the CPU.
+fn gpu() -> Option<Device> {
+    let found = match std::env::var("WGRAD_TEST_DEVICE").unwrap_or_default().as_str() {
+        "cpu" => return None,
+        "" => Device::open(DeviceChoice::Gpu).or_else(|_| Device::open(DeviceChoice::Software)),
+        name => Device::open(name.parse().expect("any text is a choice")),
+    };
+    Some(found.expect("no GPU and no software GPU (install lavapipe, or set WGRAD_TEST_DEVICE=cpu)"))
 }
 
 fn fit(trainer: &Trainer) -> Report {
@@ -127,6 +141,23 @@ fn a_stopped_and_resumed_run_ends_with_the_same_bytes() {
         fit(&trainer(dir.path(), model()).resume(true));
         assert_eq!(content(dir.path()), content(whole.path()), "stopped after {stops:?}");
     }
+}
+
+/// Results are read late there, from work that is still under way.
+#[test]
+fn a_gpu_repeats_and_resumes_too() {
+    let Some(gpu) = gpu() else { return };
+    let (whole, parts) = (TempDir::new("fit"), TempDir::new("fit"));
+    let report = fit(&trainer_on(&gpu, whole.path(), model()));
+    fit(&trainer_on(&gpu, parts.path(), model()).steps(7));
+    fit(&trainer_on(&gpu, parts.path(), model()).resume(true));
+    assert_eq!(content(parts.path()), content(whole.path()));
+    // The same checkpoint resumed on another device: the same run, but for rounding.
+    let cpu = TempDir::new("fit");
+    fit(&trainer(cpu.path(), model()).steps(7));
+    let moved = fit(&trainer_on(&gpu, cpu.path(), model()).resume(true));
+    assert!((moved.test.loss() - report.test.loss()).abs() < 1e-3, "{} {}", moved.test.loss(), report.test.loss());
+    assert!((moved.test.accuracy() - report.test.accuracy()).abs() < 0.06);
 }
 
 #[test]
