@@ -1,6 +1,6 @@
 //! One turn of wgrad.
 
-use crate::measurement::{Measurement, STARTED, now, peak_rss_mb};
+use crate::measurement::{Measurement, STARTED, cpu_time, now, peak_rss_mb};
 use crate::models::Model;
 use anyhow::{Result, ensure};
 use std::path::Path;
@@ -59,15 +59,16 @@ impl Work {
             losses.push(self.step()?);
         }
         let mut step_ms = vec![];
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), cpu_time());
         while step_ms.len() < 4 || start.elapsed().as_secs_f64() < seconds {
             let step = Instant::now();
             losses.push(self.step()?);
             step_ms.push(step.elapsed().as_secs_f64() * 1e3);
         }
+        let cpu_ms = (cpu_time() - cpu) * 1e3 / step_ms.len() as f64;
         ensure!(losses.iter().all(|l| l.is_finite()), "the loss is not finite: {losses:?}");
         let device = self.device.adapter().to_string();
-        Ok(Measurement { device, first_step_s, step_ms, losses, peak_rss_mb: peak_rss_mb() })
+        Ok(Measurement { device, first_step_s, step_ms, cpu_ms, losses, peak_rss_mb: peak_rss_mb() })
     }
 
     /// Prints what the step is, and the time of each kernel in it.

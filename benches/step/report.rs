@@ -8,17 +8,18 @@ use std::path::Path;
 pub fn print_turns(comparison: &Comparison) {
     println!("{}", comparison.name);
     println!(
-        "  {:<20} {:>9} {:>9} {:>9} {:>9} {:>11} {:>8}",
-        "who", "median ms", "least", "worst", "start s", "peak RSS MB", "losses"
+        "  {:<20} {:>9} {:>9} {:>9} {:>9} {:>9} {:>11} {:>8}",
+        "who", "median ms", "least", "worst", "CPU ms", "start s", "peak RSS MB", "losses"
     );
     for entry in &comparison.entries {
         let (times, losses) = (Times::of(entry), &entry.turns[0].losses);
         println!(
-            "  {:<20} {:>9.1} {:>9.1} {:>9.1} {:>9.2} {:>11.0}   {:.4?}",
+            "  {:<20} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.2} {:>11.0}   {:.4?}",
             entry.who,
             times.median,
             times.least,
             times.worst,
+            times.cpu,
             times.start,
             times.rss,
             &losses[..3]
@@ -73,6 +74,8 @@ struct Times {
     least: f64,
     /// The slowest turn's median.
     worst: f64,
+    /// Processor time of a step, in all threads.
+    cpu: f64,
     /// Seconds from the process's start to the end of the first step.
     start: f64,
     /// MB.
@@ -87,6 +90,7 @@ impl Times {
             median: median(&medians),
             least: turns.iter().flat_map(|t| &t.step_ms).fold(f64::INFINITY, |m, &x| m.min(x)),
             worst: medians.iter().fold(0.0, |m, &x| m.max(x)),
+            cpu: median(&turns.iter().map(|t| t.cpu_ms).collect::<Vec<_>>()),
             start: median(&turns.iter().map(|t| t.first_step_s).collect::<Vec<_>>()),
             rss: turns.iter().fold(0.0, |m, t| m.max(t.peak_rss_mb)),
         }
