@@ -12,8 +12,8 @@ use crate::Affine;
 use crate::kernels::Contraction;
 use std::ops::Range;
 
-/// Inner extent of a packed block: a strip of B (16 columns) fits the first-level cache.
-const K_BLOCK: usize = 384;
+/// Inner extent of a packed block: a strip of B (32 columns) fits the first-level cache.
+const K_BLOCK: usize = 256;
 /// Columns of a packed block: with `K_BLOCK` it fits the second-level cache.
 const N_BLOCK: usize = 256;
 /// Inner extent that an inner-product block packs at once.

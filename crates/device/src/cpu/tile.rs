@@ -2,9 +2,10 @@
 
 use pulp::{Simd, WithSimd};
 
-/// Rows and columns of an outer-product tile: twelve accumulators of eight lanes leave four of sixteen registers.
+/// Rows and columns of an outer-product tile. Two vectors of columns make twelve accumulators: enough to keep the
+/// multipliers busy, and few enough for sixteen registers. Narrower vectors take the columns in several goes.
 pub(super) const ROWS: usize = 6;
-pub(super) const COLUMNS: usize = 16;
+pub(super) const COLUMNS: usize = 32;
 
 /// Rows and columns of an inner-product tile.
 pub(super) const INNER_ROWS: usize = 4;
@@ -30,12 +31,8 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
         // A strip of b stays in the first-level cache while the strips of a pass by.
         for (j, b) in self.b.chunks_exact(self.k * COLUMNS).enumerate() {
             for (i, a) in self.a.chunks_exact(self.k * ROWS).enumerate() {
-                if S::F32_LANES * 2 <= COLUMNS {
-                    for at in (0..COLUMNS).step_by(S::F32_LANES * 2) {
-                        outer::<S, 2>(simd, self.k, a, b, at, &mut tile);
-                    }
-                } else {
-                    outer::<S, 1>(simd, self.k, a, b, 0, &mut tile);
+                for at in (0..COLUMNS).step_by(S::F32_LANES * 2) {
+                    outer::<S>(simd, self.k, a, b, at, &mut tile);
                 }
                 (self.store)(i, j, &tile);
             }
@@ -43,9 +40,9 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
     }
 }
 
-/// Columns `at..at + V * lanes` of a tile.
+/// Columns `at..at + 2 * lanes` of a tile.
 #[inline(always)]
-fn outer<S: Simd, const V: usize>(
+fn outer<S: Simd>(
     simd: S,
     k: usize,
     a: &[f32],
@@ -53,6 +50,7 @@ fn outer<S: Simd, const V: usize>(
     at: usize,
     tile: &mut [[f32; COLUMNS]; ROWS],
 ) {
+    const V: usize = 2;
     assert!(a.len() == k * ROWS && b.len() == k * COLUMNS && at + V * S::F32_LANES <= COLUMNS);
     let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
     for k in 0..k {
