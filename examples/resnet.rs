@@ -52,7 +52,7 @@ impl Defaults {
         match data {
             "digits" => Defaults { epochs: 15, batch_size: 64, lr: 0.1, augment: shift(1) },
             "mnist" => Defaults { epochs: 5, batch_size: 128, lr: 0.1, augment: shift(2) },
-            _ => Defaults { epochs: 15, batch_size: 128, lr: 0.1, augment: Augment::flip_and_crop(2) },
+            _ => Defaults { epochs: 15, batch_size: 128, lr: 0.1, augment: Augment { flip: true, crop_padding: 0 } },
         }
     }
 }
@@ -93,9 +93,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
         Sgd::new(lr).momentum(0.9).nesterov(true).weight_decay(5e-4).minimize(scope, loss)
     };
 
-    // The first tenth of the way up to the learning rate, the rest down to nothing.
+    // The first twentieth of the way up to the learning rate, the rest down to nothing.
     let steps = (epochs * train.batches_per_epoch()) as u64;
-    let warm_up = steps / 10;
+    let warm_up = steps / 20;
     let trainer = Trainer::new(&device, model_name, model, optimizer)
         .schedule(Schedule::cosine(lr, steps - warm_up).warm_up(warm_up, 0.1))
         .epochs(epochs)

@@ -68,7 +68,7 @@ pub struct Session {
 enum Evaluator {
     /// With the state's values.
     Reference(Leaves),
-    Program(Program, State),
+    Program(Box<Program>, State),
 }
 
 impl Session {
@@ -85,7 +85,7 @@ impl Session {
             }
         }
         let evaluator = match backend {
-            Backend::Program(_) => Evaluator::Program(program, state),
+            Backend::Program(_) => Evaluator::Program(Box::new(program), state),
             Backend::Reference => {
                 let value = |n: &String| leaves.get(n).cloned().unwrap_or_else(|| read(&state, n));
                 Evaluator::Reference(names.iter().map(|n| (n.clone(), value(n))).collect())

@@ -1,8 +1,8 @@
 //! The training loop for image classifiers.
 //!
-//! It is made of parts that other loops can use as well: a [`Session`](crate::Session) keeps state, metrics and checkpoints, a
-//! [`Loader`] prepares batches, [`Progress`](crate::Progress) shows how far it is, and [`profile`](crate::profile) where
-//! the time goes.
+//! It is made of parts that other loops can use as well: a [`Session`](crate::Session) keeps state, metrics and
+//! checkpoints, a [`Loader`] prepares batches, [`Progress`](crate::Progress) shows how far it is, and
+//! [`profile`](crate::profile) where the time goes.
 
 mod fit;
 mod late;
