@@ -20,7 +20,8 @@ fn remainder(x: &Tensor, by: u32) -> Tensor {
     x - (x / &by) * &by
 }
 
-/// One dimension of a dispatch ends at 65535 workgroups, of 256 threads at most: 16.8 million.
+/// One dimension of a dispatch ends at 65535 workgroups, of 256 threads at most: 16.8 million. (Software adapters take few
+/// workgroups for a map, whatever its size.)
 #[test]
 fn more_elements_than_one_dimension_of_workgroups() {
     // Not a multiple of anything.
@@ -35,7 +36,7 @@ fn more_elements_than_one_dimension_of_workgroups() {
     }
 }
 
-/// A fold of each of 5 million rows, and the product of 100 000 small matrices.
+/// A fold of each of 5 million rows, and the product of 100 000 small matrices: beyond the limit on every adapter.
 #[test]
 fn more_results_than_one_dimension_of_workgroups() {
     const ROWS: usize = 5_000_011;

@@ -90,10 +90,11 @@ fn main() -> Result<()> {
         let result = turns::take(model, &cli.device, threads, cli.rounds, cli.seconds)?;
         report::print_turns(&result);
         results.push(result);
+        // After each model: a run of all takes long, and may be broken off.
+        if let Some(path) = &cli.json {
+            report::save(path, &results)?;
+        }
     }
     report::print_ratios(&results);
-    if let Some(path) = &cli.json {
-        report::save(path, &results)?;
-    }
     Ok(())
 }
