@@ -35,7 +35,8 @@ type Optimize = dyn Fn(&Scope, &Tensor) -> Updates + Send + Sync;
 /// a line holds the means since the one before it. Each evaluation at the end of an epoch has a line. What is printed
 /// while it runs goes to standard error.
 ///
-/// ```
+#[cfg_attr(feature = "digits", doc = "```")]
+#[cfg_attr(not(feature = "digits"), doc = "```no_run")]
 /// use wgrad_graph::{Device, Tensor};
 /// use wgrad_nn::{Flatten, Layer, Linear, Schedule, Scope, Sequential, optim::Sgd};
 /// use wgrad_train::data::{self, Augment, Loader, LoaderOptions, Normalize};
