@@ -40,11 +40,14 @@ impl Program {
     ) -> Result<Program, Error> {
         let plan = compile::compile(device.adapter(), outputs, updates, options)?;
         let limit = device.adapter().max_binding;
-        let too_large = plan
-            .slots
-            .iter()
-            .map(|(bytes, label)| (*bytes, label.clone()))
-            .chain(plan.inputs.iter().map(|l| (l.shape.iter().product::<usize>() * l.dtype.size(), l.name.clone())))
+        let arenas = plan.arenas.iter().map(|members| {
+            let (_, elements) = compile::arena_layout(members, &plan.states);
+            (elements * 4, format!("the pack of {} state tensors", members.len()))
+        });
+        let leaves = plan.inputs.iter().chain(&plan.states);
+        let too_large = (plan.slots.iter().cloned())
+            .chain(leaves.map(|l| (l.shape.iter().product::<usize>() * l.dtype.size(), l.name.clone())))
+            .chain(arenas)
             .filter(|(bytes, _)| *bytes > limit)
             .max();
         if let Some((bytes, what)) = too_large {

@@ -42,14 +42,7 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
 
 /// Columns `at..at + 2 * lanes` of a tile.
 #[inline(always)]
-fn outer<S: Simd>(
-    simd: S,
-    k: usize,
-    a: &[f32],
-    b: &[f32],
-    at: usize,
-    tile: &mut [[f32; COLUMNS]; ROWS],
-) {
+fn outer<S: Simd>(simd: S, k: usize, a: &[f32], b: &[f32], at: usize, tile: &mut [[f32; COLUMNS]; ROWS]) {
     const V: usize = 2;
     assert!(a.len() == k * ROWS && b.len() == k * COLUMNS && at + V * S::F32_LANES <= COLUMNS);
     let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
