@@ -7,6 +7,7 @@
 use super::CpuIo;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::rows::Rows;
+use super::shifted::{Shifted, ShiftedTiles};
 use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS};
 use crate::Affine;
 use crate::kernels::Contraction;
@@ -35,6 +36,12 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         Form::Outer if n <= N_BLOCK => (m.div_ceil(4).next_multiple_of(ROWS), N_BLOCK / 2),
         Form::Outer => (m, N_BLOCK),
         Form::Inner => (64, 192),
+        // An image at a time; of few images, a part of the rows, so that threads have something to share.
+        Form::Shifted(_) => {
+            let image: usize = c.n[c.n.len() - 2..].iter().product();
+            let parts = (8 / (batch * n / image)).max(1);
+            (m.div_ceil(parts).next_multiple_of(ROWS), image)
+        }
     };
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n) };
     let work = Work { c, io, form, k, packed_a: vec![] };
@@ -84,6 +91,8 @@ enum Form {
     Outer,
     /// Both are read along k, the longer way: inner products.
     Inner,
+    /// B is an image seen through shifts: outer products without packing B.
+    Shifted(Shifted),
 }
 
 impl Form {
@@ -102,6 +111,9 @@ impl Form {
             if let ((Some(am), Some(ak), Some(bk), Some(bn)), true) = (strides, writes) {
                 return Form::Plain([am, ak, bk, bn]);
             }
+        }
+        if let Some(shifted) = Shifted::of(c) {
+            return Form::Shifted(shifted);
         }
         // The length of a run of B that is contiguous in memory, along either side.
         let run = |extents: &[usize], end: usize| match extents.last() {
@@ -183,7 +195,7 @@ struct Work<'a> {
     io: &'a CpuIo,
     form: Form,
     k: usize,
-    /// For [`Form::Outer`]: A as strips of rows, for each batch and block of k.
+    /// For [`Form::Outer`] and [`Form::Shifted`]: A as strips of rows, for each batch and block of k.
     packed_a: Vec<f32>,
 }
 
@@ -194,7 +206,7 @@ impl Work<'_> {
 
     /// Packs A, row by row, into strips [block of k][strip][k][row].
     fn pack_a(&self) -> Vec<f32> {
-        if !matches!(self.form, Form::Outer) {
+        if !matches!(self.form, Form::Outer | Form::Shifted(_)) {
             return vec![];
         }
         let (c, b) = (self.c, self.c.batch.len());
@@ -238,10 +250,41 @@ impl Work<'_> {
             block.rows.clone().for_each(|i| target.put(base, i, block.columns.start, &zeros, true));
             return;
         }
-        match self.form {
-            Form::Plain(strides) => self.plain(block, strides, target, base),
+        match &self.form {
+            Form::Plain(strides) => self.plain(block, *strides, target, base),
             Form::Outer => self.outer(block, target, base, scratch),
             Form::Inner => self.inner(block, range, target, base, scratch),
+            Form::Shifted(shifted) => self.shifted(shifted, block, target, base, scratch),
+        }
+    }
+
+    fn shifted(&self, shifted: &Shifted, block: &Block, target: &Target, base: isize, scratch: &mut Scratch) {
+        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
+        // Which image: the sub-axes of n before its rows and columns.
+        let outer = &c.n[..c.n.len() - 2];
+        let image = unravel(block.columns.start / block.columns.len(), outer);
+        let at = &c.b.base;
+        let from =
+            at.offset + dot(&at.strides[..b], &unravel(block.batch, &c.batch)) + dot(&at.strides[b + kl..], &image);
+        // SAFETY: the reader's range is inside the input.
+        unsafe { shifted.pad(self.io.input::<f32>(1).0.offset(from as isize), &mut scratch.b) };
+        for k0 in (0..self.k).step_by(K_BLOCK) {
+            let len = K_BLOCK.min(self.k - k0);
+            let a = self.place_a(block.batch, k0) + block.rows.start * len;
+            let strips = block.rows.len().div_ceil(ROWS);
+            pulp::Arch::new().dispatch(ShiftedTiles {
+                a: &self.packed_a[a..a + strips * ROWS * len],
+                b: &scratch.b,
+                offsets: &shifted.offsets[k0..k0 + len],
+                positions: 0..shifted.positions(),
+                store: |i: usize, position: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
+                        shifted.rows(position, row, |column, values| {
+                            target.put(base, r, block.columns.start + column, values, k0 == 0);
+                        });
+                    }
+                },
+            });
         }
     }
 

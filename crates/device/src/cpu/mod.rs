@@ -5,6 +5,7 @@ pub(crate) mod fold;
 pub(crate) mod interpret;
 mod ops;
 mod rows;
+mod shifted;
 mod tile;
 mod walk;
 

@@ -360,6 +360,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
     add(&[2, 4, 5, 5], &[6, 2, 3, 3], two.clone().groups(2).padding(1));
     add(&[1, 3, 6, 6], &[3, 1, 3, 3], two.clone().groups(3).stride(2).padding(1));
     add(&[2, 3, 4, 5], &[5, 3, 1, 1], two.clone());
+    add(&[2, 3, 13, 17], &[7, 3, 3, 3], two.clone().padding(1));
+    add(&[1, 4, 10, 20], &[6, 2, 3, 2], ConvOptions { padding: vec![(0, 2), (1, 0)], ..two.clone().groups(2) });
     add(&[1, 3, 7, 7], &[2, 3, 1, 1], two.clone().stride(2));
     add(
         &[1, 2, 8, 7],
