@@ -115,9 +115,9 @@ impl Form {
         if let Some(shifted) = Shifted::of(c) {
             return Form::Shifted(shifted);
         }
-        // The length of a run of B that is contiguous in memory, along either side.
+        // The length of a run of B that is close together in memory, along either side.
         let run = |extents: &[usize], end: usize| match extents.last() {
-            Some(&n) if c.b.affines().all(|a| a.strides[end - 1].abs() <= 1) => n,
+            Some(&n) if c.b.affines().all(|a| a.strides[end - 1].abs() <= 4) => n,
             _ => 1,
         };
         let along_k = run(&c.k, b + kl);
