@@ -88,15 +88,16 @@ fn imagenet_resnet50() {
     check(&Step::new(&model, [4, 3, 64, 64], 10, 0.01), STATE);
 }
 
-/// The usual initial weights, for one step. Its gradients cancel to few digits: changing `conv1.weight` by 2e-7 of itself
-/// changes them by 6e-5.
+/// The usual initial weights, for one step, with one bottleneck a stage: at full depth and this width the gradients cancel to
+/// so few digits that PyTorch's own f32 gradients are off by up to a tenth from f64, so nothing could be told from them.
 #[test]
-fn imagenet_resnet50_as_published() {
-    let step = Step::new(&ResNet::imagenet(50, 10).unwrap().width(8), [4, 3, 64, 64], 10, 0.01);
+fn bottlenecks_as_published() {
+    let model = ResNet::imagenet(50, 10).unwrap().width(8).stages(&[1, 1, 1, 1]);
+    let step = Step::new(&model, [4, 3, 64, 64], 10, 0.01);
     let on_cpu = train(cpu(), &step, &FUSED, 1);
     same("CPU, op by op", &train(cpu(), &step, &OP_BY_OP, 1), &on_cpu, STATE);
     if let Some(gpu) = gpu() {
-        same("GPU", &train(gpu, &step, &FUSED, 1), &on_cpu, 10.0 * STATE);
+        same("GPU", &train(gpu, &step, &FUSED, 1), &on_cpu, STATE);
     }
 }
 
