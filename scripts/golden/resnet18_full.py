@@ -1,7 +1,7 @@
 """torchvision's resnet18 at its full width, for a test that is run by hand (the file is 90 MB and not checked in):
 
-    python scripts/golden/resnet18_full.py /tmp/golden
-    WGRAD_RESNET18=/tmp/golden/resnet18_full.safetensors cargo test --release -p wgrad-zoo -- --ignored full_resnet18
+    python scripts/golden/resnet18_full.py target/golden
+    WGRAD_RESNET18=target/golden/resnet18_full.safetensors cargo test --release -p wgrad-zoo -- --ignored full_resnet18
 """
 
 from common import out_dir, save
