@@ -1,26 +1,16 @@
 //! The op contract, checked in f64 for every case of the registry: gradient rules against finite differences, placed
 //! mid-graph so that a rule that ignores the incoming gradient fails, and the gradients' own gradients likewise.
 
+mod support;
+
 use std::collections::HashMap;
+use support::{Numbers, leaves_of};
 use wgrad_graph::reference::evaluate;
 use wgrad_graph::{Array, DType, NAMES, OpCase, Tensor, checked, gradients, registry};
 
-/// Numbers in [0, 1) that look random: splitmix64.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E3779B97F4A7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58476D1CE4E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D049BB133111EB);
-        (z ^ (z >> 31)) as f64 / 2f64.powi(64)
-    }
-
-    fn array(&mut self, shape: &[usize], (lo, hi): (f64, f64)) -> Array {
-        let count = shape.iter().product();
-        Array::new(shape, (0..count).map(|_| lo + (hi - lo) * self.next()).collect())
-    }
+fn random(numbers: &mut Numbers, shape: &[usize], (lo, hi): (f64, f64)) -> Array {
+    let count = shape.iter().product();
+    Array::new(shape, (0..count).map(|_| lo + (hi - lo) * numbers.next()).collect())
 }
 
 /// The case's inputs, and a loss that uses its result in the middle: scaled inputs go in, and a weighted sine comes after.
@@ -38,22 +28,10 @@ fn mid_graph(case: &OpCase) -> (Vec<Tensor>, Tensor) {
 fn bind(case: &OpCase, loss: &Tensor, seed: u64) -> HashMap<String, Array> {
     let mut numbers = Numbers(seed);
     let mut leaves = HashMap::new();
-    let mut stack = vec![loss.clone()];
-    let mut seen = std::collections::HashSet::new();
-    // Leaves in a fixed order, so that a failure can be repeated.
-    let mut found = std::collections::BTreeMap::new();
-    while let Some(t) = stack.pop() {
-        if seen.insert(t.id()) {
-            if let Some(name) = t.name() {
-                found.insert(name.to_string(), t.shape().to_vec());
-            }
-            stack.extend(t.inputs().iter().cloned());
-        }
-    }
-    for (name, shape) in found {
+    for (name, t) in leaves_of(std::slice::from_ref(loss)) {
         let (lo, hi) = if name.starts_with('x') { case.domain } else { (0.2, 1.0) };
         // Undo the scaling of mid_graph, so that the op sees its domain.
-        leaves.insert(name, numbers.array(&shape, (lo / 0.75, hi / 0.75)));
+        leaves.insert(name, random(&mut numbers, t.shape(), (lo / 0.75, hi / 0.75)));
     }
     leaves
 }

@@ -1,6 +1,9 @@
 //! State, updates and packs: whole training steps against the same steps computed in f64.
 
+mod support;
+
 use std::collections::HashMap;
+use support::gpu;
 use wgrad_graph::reference::evaluate;
 use wgrad_graph::{
     Array, CompileOptions, ConvOptions, DType, Data, Device, Dump, Error, Init, Program, State, Tensor, Updates,
@@ -41,17 +44,7 @@ fn batch(i: usize) -> (Vec<f32>, Vec<u32>) {
 }
 
 fn devices() -> Vec<Device> {
-    let mut all = vec![Device::cpu()];
-    match std::env::var("WGRAD_TEST_DEVICE").as_deref() {
-        Ok("cpu") => {}
-        Ok(name) => all.push(Device::open(name.parse().expect("any text is a choice")).expect("WGRAD_TEST_DEVICE")),
-        Err(_) => all.push(
-            Device::open(wgrad_graph::DeviceChoice::Gpu)
-                .or_else(|_| Device::open(wgrad_graph::DeviceChoice::Software))
-                .expect("no GPU and no software GPU (install lavapipe, or set WGRAD_TEST_DEVICE=cpu)"),
-        ),
-    }
-    all
+    std::iter::once(Device::cpu()).chain(gpu().cloned()).collect()
 }
 
 /// Runs in one test, so that one process opens one GPU device.

@@ -6,7 +6,7 @@
 
 use super::CpuIo;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
-use super::rows::Rows;
+use super::rows::{Rows, dot};
 use super::shifted::{Shifted, ShiftedTiles};
 use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS};
 use crate::Affine;
@@ -486,10 +486,6 @@ fn offsets(c: &Contraction, extents: &[usize], first: usize) -> Vec<isize> {
 
 fn columns_of(c: &Contraction) -> Vec<isize> {
     offsets(c, &c.n, c.batch.len() + c.m.len())
-}
-
-fn dot(strides: &[i64], index: &[usize]) -> i64 {
-    strides.iter().zip(index).map(|(s, &i)| s * i as i64).sum()
 }
 
 fn unravel(i: usize, extents: &[usize]) -> Vec<usize> {

@@ -213,9 +213,7 @@ impl State {
                         // SAFETY: linear loads stay inside their buffers, which hold the whole domain.
                         unsafe { load_run(io, *input, dtype, start as i64, 1, &mut out.0[..len]) }
                     } else if !access.is_scalar(&it.domain) {
-                        if self.runs.is_empty() {
-                            walk::runs(&it.domain, start, len, &mut self.index, &mut self.runs);
-                        }
+                        self.walk(it, start, len);
                         let rank = it.domain.len();
                         for r in &self.runs {
                             let at = &self.index[r.index..r.index + rank];
@@ -227,9 +225,7 @@ impl State {
                 }
                 ExprNode::Index(affine) => self.positions(it, start, len, affine, out),
                 ExprNode::Mask(coords) => {
-                    if self.runs.is_empty() {
-                        walk::runs(&it.domain, start, len, &mut self.index, &mut self.runs);
-                    }
+                    self.walk(it, start, len);
                     for r in &self.runs {
                         let at = &self.index[r.index..r.index + it.domain.len()];
                         walk::mask_run(coords, at, &mut out.0[r.start..r.start + r.len]);
@@ -252,11 +248,17 @@ impl State {
         }
     }
 
+    /// Splits the block into runs, once for all the nodes that need them.
     #[inline(always)]
-    fn positions(&mut self, it: &Interpreter, start: usize, len: usize, affine: &Affine, out: &mut Block) {
+    fn walk(&mut self, it: &Interpreter, start: usize, len: usize) {
         if self.runs.is_empty() {
             walk::runs(&it.domain, start, len, &mut self.index, &mut self.runs);
         }
+    }
+
+    #[inline(always)]
+    fn positions(&mut self, it: &Interpreter, start: usize, len: usize, affine: &Affine, out: &mut Block) {
+        self.walk(it, start, len);
         let rank = it.domain.len();
         for r in &self.runs {
             let at = affine.at(&self.index[r.index..r.index + rank]);

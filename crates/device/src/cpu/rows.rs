@@ -177,6 +177,7 @@ unsafe fn copy(from: *const f32, to: &mut [f32]) {
     }
 }
 
-fn dot(strides: &[i64], index: &[usize]) -> i64 {
+/// What an index adds to a position.
+pub(super) fn dot(strides: &[i64], index: &[usize]) -> i64 {
     strides.iter().zip(index).map(|(s, &i)| s * i as i64).sum()
 }

@@ -29,7 +29,7 @@ pub(super) struct Placer {
     /// Values whose place is settled before slots are shared out.
     fixed: HashMap<u64, Place>,
     slots: Vec<(usize, String)>,
-    /// For each leaf value, which arena or state it reads.
+    /// Ids for values that no tensor stands for (copies), counting down from the top.
     next_id: u64,
 }
 
