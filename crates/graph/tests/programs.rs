@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use support::{Numbers, gpu, leaves_of};
 use wgrad_graph::reference::evaluate;
 use wgrad_graph::{
-    Array, CompileOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, gradients, registry,
+    Array, CompileOptions, ConvOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, Window,
+    gradients, registry,
 };
 
 /// Value, loss and gradients of a case, used mid-graph.
@@ -77,6 +78,63 @@ fn check_all(device: &Device, options: &CompileOptions) {
         cases.iter().filter_map(|c| check(device, c, options).err().map(|e| format!("{c:?}: {e}"))).collect();
     assert!(!cases.is_empty());
     assert!(failures.is_empty(), "{} of {} on {device:?}:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+/// Shapes that fill blocks, tiles and vectors and leave a rest, which the registry's small cases do not.
+fn wide_cases() -> Vec<OpCase> {
+    type Build = fn(&[Tensor]) -> Tensor;
+    let case = |name: &str, inputs: &[&[usize]], build: Build| OpCase {
+        op: "wide",
+        name: name.into(),
+        inputs: inputs.iter().map(|s| s.to_vec()).collect(),
+        domain: (0.2, 1.0),
+        build: std::sync::Arc::new(build),
+        tolerance: 2e-5,
+        differences: true,
+    };
+    let norm: Build = |x| {
+        let mean = x[0].mean_keepdim(&[0, 2]);
+        let centred = &x[0] - &mean;
+        let variance = centred.square().mean_keepdim(&[0, 2]);
+        (&(&centred / &(&variance + 1e-3).sqrt()) * &x[1] + &x[2]).relu()
+    };
+    let conv: Build = |x| x[0].conv(&x[1], &ConvOptions::new(2).padding(1));
+    let strided: Build = |x| x[0].conv(&x[1], &ConvOptions::new(2).padding(1).stride(2));
+    vec![
+        case("norm of long rows", &[&[3, 5, 300], &[1, 5, 1], &[1, 5, 1]], norm),
+        case("norm of rows longer than a block", &[&[2, 3, 1100], &[1, 3, 1], &[1, 3, 1]], norm),
+        case("norm of short rows", &[&[9, 7, 49], &[1, 7, 1], &[1, 7, 1]], norm),
+        case("along both axes", &[&[40, 150], &[150], &[40, 1]], |x| (&(&x[0] * &x[1]) + &x[2]).exp()),
+        case("softmax", &[&[5, 333]], |x| x[0].softmax(1)),
+        case("transposed", &[&[130, 140]], |x| &x[0].permute(&[1, 0]) * 2.0 + x[0].slice(1, 0..130).slice(0, 0..1)),
+        case("every third", &[&[4, 500]], |x| x[0].slice_step(1, 2, 160, 3).sqrt()),
+        case("padded", &[&[3, 250]], |x| x[0].pad(1, 13, 7, 0.0).square()),
+        case("joined", &[&[3, 200], &[3, 150]], |x| Tensor::concat(&[&x[0], &x[1]], 1).tanh()),
+        case("pooled", &[&[2, 3, 30, 140]], |x| {
+            x[0].max_pool(&[Window { size: 3, stride: 2, dilation: 1, padding: (1, 1) }; 2])
+        }),
+        case("wide convolution", &[&[3, 4, 12, 40], &[7, 4, 3, 3]], conv),
+        case("square convolution", &[&[20, 3, 14, 14], &[10, 3, 3, 3]], conv),
+        case("small convolution", &[&[33, 5, 7, 7], &[9, 5, 3, 3]], conv),
+        case("strided convolution", &[&[5, 6, 28, 28], &[9, 6, 3, 3]], strided),
+    ]
+}
+
+fn check_wide(device: &Device) {
+    let options = CompileOptions { fuse: true, poison: true };
+    let failures: Vec<String> = wide_cases()
+        .iter()
+        .filter_map(|c| check(device, c, &options).err().map(|e| format!("{}: {e}", c.name)))
+        .collect();
+    assert!(failures.is_empty(), "{device:?}:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn wide_shapes() {
+    check_wide(&Device::cpu());
+    if let Some(device) = gpu() {
+        check_wide(device);
+    }
 }
 
 #[test]

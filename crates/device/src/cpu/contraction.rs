@@ -43,6 +43,10 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
             (m.div_ceil(parts).next_multiple_of(ROWS), image)
         }
     };
+    let epilogue = c.epilogue.as_ref().map(|e| {
+        let domain = [&c.batch[..], &c.m, &c.n].concat();
+        Interpreter::new(e.expr.clone(), domain, vec![e.output], Interpreter::sources(io, 2, &e.inputs))
+    });
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n) };
     let work = Work { c, io, form, k, packed_a: vec![] };
     let work = Work { packed_a: work.pack_a(), ..work };
@@ -53,12 +57,12 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     if splits == 1 {
         let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
         run_tasks(blocks.count(), |tasks| {
-            let mut scratch = Scratch::new(c, io);
+            let mut scratch = Scratch::new(epilogue.as_ref());
             for t in tasks {
                 let block = blocks.get(t);
                 let base = c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(block.batch, &c.batch));
                 work.block(&block, 0..k, &target, base as isize, &mut scratch);
-                scratch.finish(c, io, &block, &target, base as isize, [m, n]);
+                scratch.finish(&block, &target, base as isize, [m, n]);
             }
         });
         return;
@@ -72,7 +76,7 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     };
     let share = k.div_ceil(splits).next_multiple_of(INNER_PAD);
     run_tasks(blocks.count() * splits, |tasks| {
-        let mut scratch = Scratch::new(c, io);
+        let mut scratch = Scratch::new(None);
         for t in tasks {
             let (block, split) = (blocks.get(t / splits), t % splits);
             let range = (split * share).min(k)..((split + 1) * share).min(k);
@@ -80,7 +84,7 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
             work.block(&block, range, &target, base as isize, &mut scratch);
         }
     });
-    add_parts(c, io, &parts, splits, &blocks);
+    add_parts(c, io, epilogue.as_ref(), &parts, splits, &blocks);
 }
 
 /// How the operands are fed to the inner loop.
@@ -333,17 +337,20 @@ impl Work<'_> {
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
             scratch.b.resize(strips * COLUMNS * len, 0.0);
-            pulp::Arch::new().dispatch(|| {
-                for k in 0..len {
-                    unravel_into(k0 + k, &c.k, &mut index);
-                    rows.select(&[(0, &of_batch), (b, &index)]);
-                    rows.read(&mut scratch.row[..columns]);
-                    for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
-                        let at = (s * len + k) * COLUMNS;
-                        scratch.b[at..at + COLUMNS].copy_from_slice(x);
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for k in 0..len {
+                        unravel_into(k0 + k, &c.k, &mut index);
+                        rows.select(&[(0, &of_batch), (b, &index)]);
+                        rows.read(&mut scratch.row[..columns]);
+                        for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
+                            let at = (s * len + k) * COLUMNS;
+                            scratch.b[at..at + COLUMNS].copy_from_slice(x);
+                        }
                     }
-                }
-            });
+                },
+            );
             let a = self.place_a(block.batch, k0) + block.rows.start * len;
             let a_strips = block.rows.len().div_ceil(ROWS);
             pulp::Arch::new().dispatch(OuterTiles {
@@ -371,12 +378,15 @@ impl Work<'_> {
             let pack = |to: &mut Vec<f32>, rows: &mut Rows, of: &Range<usize>, extents: &[usize], first, tile| {
                 to.clear();
                 to.resize(of.len().next_multiple_of(tile) * len, 0.0);
-                pulp::Arch::new().dispatch(|| {
-                    for (i, to) in of.clone().zip(to.chunks_exact_mut(len)) {
-                        rows.select(&[(0, &of_batch), (first, &unravel(i, extents))]);
-                        rows.read(&mut to[..span.len()]);
-                    }
-                })
+                pulp::Arch::new().dispatch(
+                    #[inline(always)]
+                    || {
+                        for (i, to) in of.clone().zip(to.chunks_exact_mut(len)) {
+                            rows.select(&[(0, &of_batch), (first, &unravel(i, extents))]);
+                            rows.read(&mut to[..span.len()]);
+                        }
+                    },
+                )
             };
             let mut a_rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, span.clone());
             pack(&mut scratch.a, &mut a_rows, &block.rows, &c.m, b, INNER_ROWS);
@@ -400,63 +410,59 @@ impl Work<'_> {
 }
 
 /// What a thread needs of its own.
-struct Scratch {
+struct Scratch<'a> {
     a: Vec<f32>,
     b: Vec<f32>,
     row: Vec<f32>,
-    epilogue: Option<(Interpreter, State)>,
+    epilogue: Option<(&'a Interpreter, State)>,
 }
 
-impl Scratch {
-    fn new(c: &Contraction, io: &CpuIo) -> Scratch {
-        let epilogue = c.epilogue.as_ref().map(|e| {
-            let domain = [&c.batch[..], &c.m, &c.n].concat();
-            let it = Interpreter::new(&e.expr, &domain, domain.len(), &[e.output], &e.inputs).with_first_input(2);
-            let state = State::new(&it, io);
-            (it, state)
-        });
-        Scratch { a: vec![], b: vec![], row: vec![], epilogue }
+impl Scratch<'_> {
+    fn new(epilogue: Option<&Interpreter>) -> Scratch<'_> {
+        Scratch { a: vec![], b: vec![], row: vec![], epilogue: epilogue.map(|it| (it, State::new(it))) }
     }
 
     /// Applies the epilogue to a finished block.
-    fn finish(&mut self, c: &Contraction, io: &CpuIo, block: &Block, target: &Target, base: isize, [m, n]: [usize; 2]) {
-        if self.epilogue.is_none() {
-            return;
-        }
+    fn finish(&mut self, block: &Block, target: &Target, base: isize, [m, n]: [usize; 2]) {
+        let Some((it, _)) = self.epilogue else { return };
         let mut values = [0f32; BLOCK];
         for i in block.rows.clone() {
-            for j in block.columns.clone().step_by(BLOCK) {
-                let len = BLOCK.min(block.columns.end - j);
+            let row = (block.batch * m + i) * n;
+            for (at, len) in it.blocks(row + block.columns.start, row + block.columns.end) {
+                let j = at - row;
                 for (v, &column) in values.iter_mut().zip(&target.columns[j..j + len]) {
                     // SAFETY: inside this task's block.
                     *v = unsafe { *target.to.offset(base + target.rows[i] + column) };
                 }
-                self.apply(c, io, (block.batch * m + i) * n + j, &mut values[..len]);
+                self.apply(at, &mut values[..len]);
                 target.put(base, i, j, &values[..len], true);
             }
         }
     }
 
     /// Turns sums into results, from linear index `at` on.
-    fn apply(&mut self, c: &Contraction, io: &CpuIo, at: usize, values: &mut [f32]) {
+    fn apply(&mut self, at: usize, values: &mut [f32]) {
         let Some((it, state)) = &mut self.epilogue else { return };
-        if let Some(acc) = it.accumulator() {
-            let words = &mut state.block_mut(it, acc).0;
-            words.iter_mut().zip(values.iter()).for_each(|(w, v)| *w = v.to_bits());
-        }
-        pulp::Arch::new().dispatch(|| state.evaluate(it, io, at, values.len()));
-        let node = c.epilogue.as_ref().expect("its interpreter exists").output;
-        let words = &state.block(it, node).0;
+        state.give(it, values);
+        state.evaluate(it, at, values.len());
+        let words = state.output(it, 0, values.len());
         values.iter_mut().zip(words).for_each(|(v, w)| *v = f32::from_bits(*w));
     }
 }
 
 /// Adds up the parts of a split sum, in order, and applies the epilogue.
-fn add_parts(c: &Contraction, io: &CpuIo, parts: &[f32], splits: usize, blocks: &Blocks) {
+fn add_parts(
+    c: &Contraction,
+    io: &CpuIo,
+    epilogue: Option<&Interpreter>,
+    parts: &[f32],
+    splits: usize,
+    blocks: &Blocks,
+) {
     let (m, n, size) = (blocks.m, blocks.n, parts.len() / splits);
     let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
     run_tasks(blocks.batch * m, |tasks| {
-        let mut scratch = Scratch::new(c, io);
+        let mut scratch = Scratch::new(epilogue);
         let mut sum = vec![0f32; n];
         for t in tasks {
             let (batch, i) = (t / m, t % m);
@@ -466,7 +472,7 @@ fn add_parts(c: &Contraction, io: &CpuIo, parts: &[f32], splits: usize, blocks: 
                 sum.iter_mut().zip(part).for_each(|(a, b)| *a += b);
             }
             for (piece, j) in sum.chunks_mut(BLOCK).zip((0..n).step_by(BLOCK)) {
-                scratch.apply(c, io, t * n + j, piece);
+                scratch.apply(t * n + j, piece);
             }
             let base = c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(batch, &c.batch));
             target.put(base as isize, i, 0, &sum, true);

@@ -1,9 +1,11 @@
 //! Reductions on the CPU. Sums are formed in an order that depends on the sizes alone.
 
 use super::CpuIo;
-use super::interpret::{BLOCK, Interpreter, State, run_tasks, store};
-use crate::DType;
+use super::interpret::{BLOCK, Interpreter, State, run_tasks};
+use super::source::store;
 use crate::kernels::{Reduce, ReduceOp};
+use crate::{DType, ExprNode};
+use pulp::{Arch, Simd, WithSimd};
 use std::sync::Mutex;
 
 /// Elements that one task folds.
@@ -18,8 +20,6 @@ struct Partial {
 }
 
 pub(crate) fn run(r: &Reduce, io: &CpuIo) {
-    let nodes: Vec<_> = r.outputs.iter().map(|o| o.node).collect();
-    let by_rows = Interpreter::new(&r.expr, &r.domain(), r.keep.len(), &nodes, &r.inputs);
     let (kept, reduced) = (r.kept(), r.reduced());
     if kept == 0 {
         return;
@@ -27,21 +27,29 @@ pub(crate) fn run(r: &Reduce, io: &CpuIo) {
     let folder = Folder { r, io, kept, reduced };
     if reduced == 0 {
         // Nothing may be read: inputs may be empty.
-        (0..nodes.len()).for_each(|o| folder.store(o, 0, &vec![folder.start(o); kept]));
+        (0..r.outputs.len()).for_each(|o| folder.store(o, 0, &vec![folder.start(o); kept]));
         return;
     }
+    let (mut expr, mut domain) = (r.expr.clone(), r.domain());
     // Blocks run along the reduced elements of one output, or along outputs: whichever fills them better.
-    let columns = kept >= 64 && (reduced < 128 || !reads_along_reduced(&by_rows));
-    if columns { folder.columns(&by_rows.reduced_outside(&nodes)) } else { folder.rows(&by_rows) }
+    let columns = kept >= 64 && (reduced < 128 || !reads_along_reduced(r));
+    if columns {
+        domain.rotate_left(r.keep.len());
+        expr.affines_mut().into_iter().for_each(|a| a.strides.rotate_left(r.keep.len()));
+    }
+    let nodes = r.outputs.iter().map(|o| o.node).collect();
+    let it = Interpreter::new(expr, domain, nodes, Interpreter::sources(io, 0, &r.inputs));
+    if columns { folder.columns(&it) } else { folder.rows(&it) }
 }
 
 /// Whether some load is contiguous in the direction that is folded.
-fn reads_along_reduced(i: &Interpreter) -> bool {
-    i.kept < i.domain.len()
-        && i.expr.nodes.iter().any(|n| match n {
-            crate::ExprNode::Load { access, .. } => access.affines().any(|a| a.strides[i.domain.len() - 1] == 1),
-            _ => false,
-        })
+fn reads_along_reduced(r: &Reduce) -> bool {
+    // The last dimension that is walked at all.
+    let Some(last) = (r.keep.len()..r.domain().len()).rev().find(|&d| r.domain()[d] > 1) else { return false };
+    r.expr.nodes.iter().any(|n| match n {
+        ExprNode::Load { access, .. } => access.affines().any(|a| a.strides[last] == 1),
+        _ => false,
+    })
 }
 
 struct Folder<'a> {
@@ -82,27 +90,23 @@ impl Folder<'_> {
         let tasks = self.kept.div_ceil(rows_a_task) * chunks;
         let partials = Mutex::new(vec![Partial { value: 0.0, index: 0 }; self.kept * chunks * outputs]);
         run_tasks(tasks, |range| {
-            let mut state = State::new(it, self.io);
+            let mut state = State::new(it);
             for t in range {
                 let (rows, c) = (t / chunks * rows_a_task, t % chunks);
                 let end = (rows + rows_a_task).min(self.kept);
                 let mut local = vec![];
-                pulp::Arch::new().dispatch(|| {
-                    for row in rows..end {
-                        let mut acc: Vec<Partial> = (0..outputs).map(|o| self.start(o)).collect();
-                        let (from, to) = (c * chunk, ((c + 1) * chunk).min(self.reduced));
-                        for at in (from..to).step_by(BLOCK) {
-                            let len = BLOCK.min(to - at);
-                            state.evaluate(it, self.io, row * self.reduced + at, len);
-                            for (o, acc) in acc.iter_mut().enumerate() {
-                                let node = self.r.outputs[o].node;
-                                let words = &state.block(it, node).0[..len];
-                                fold_block(self.r.outputs[o].op, it.expr.dtypes[node], words, at as u32, acc);
-                            }
+                for row in rows..end {
+                    let mut acc: Vec<Partial> = (0..outputs).map(|o| self.start(o)).collect();
+                    let (from, to) = (c * chunk, ((c + 1) * chunk).min(self.reduced));
+                    for (start, len) in it.blocks(row * self.reduced + from, row * self.reduced + to) {
+                        state.evaluate(it, start, len);
+                        let at = (start - row * self.reduced) as u32;
+                        for (o, acc) in acc.iter_mut().enumerate() {
+                            fold_block(self.r.outputs[o].op, it.dtype(o), state.output(it, o, len), at, acc);
                         }
-                        local.extend(acc);
                     }
-                });
+                    local.extend(acc);
+                }
                 let mut all = partials.lock().expect("no thread panics here");
                 for (i, p) in local.into_iter().enumerate() {
                     let (row, o) = (rows + i / outputs, i % outputs);
@@ -129,42 +133,36 @@ impl Folder<'_> {
         let outputs = self.r.outputs.len();
         let chunk = (TASK / BLOCK).max(self.reduced.div_ceil(16)).max(1);
         let chunks = self.reduced.div_ceil(chunk).max(1);
-        let blocks = self.kept.div_ceil(BLOCK);
-        let partials = Mutex::new(vec![vec![]; blocks * chunks]);
-        run_tasks(blocks * chunks, |range| {
-            let mut state = State::new(it, self.io);
+        let blocks: Vec<(usize, usize)> = it.blocks(0, self.kept).collect();
+        // Results of parts of the sum wait here for the others.
+        let partials = Mutex::new(vec![vec![]; if chunks == 1 { 0 } else { blocks.len() * chunks }]);
+        run_tasks(blocks.len() * chunks, |range| {
+            let mut state = State::new(it);
             for t in range {
-                let (block, c) = (t / chunks, t % chunks);
-                let at = block * BLOCK;
-                let len = BLOCK.min(self.kept - at);
+                let ((at, len), c) = (blocks[t / chunks], t % chunks);
                 let mut acc: Vec<Vec<Partial>> = (0..outputs).map(|o| vec![self.start(o); len]).collect();
-                pulp::Arch::new().dispatch(|| {
-                    for j in c * chunk..((c + 1) * chunk).min(self.reduced) {
-                        state.evaluate(it, self.io, j * self.kept + at, len);
-                        for (o, acc) in acc.iter_mut().enumerate() {
-                            let node = self.r.outputs[o].node;
-                            let words = &state.block(it, node).0[..len];
-                            let dtype = it.expr.dtypes[node];
-                            let op = self.r.outputs[o].op;
-                            for (a, &w) in acc.iter_mut().zip(words) {
-                                combine(op, a, Partial { value: value(dtype, w), index: j as u32 });
-                            }
-                        }
+                for j in c * chunk..((c + 1) * chunk).min(self.reduced) {
+                    state.evaluate(it, j * self.kept + at, len);
+                    for (o, acc) in acc.iter_mut().enumerate() {
+                        let (op, dtype) = (self.r.outputs[o].op, it.dtype(o));
+                        combine_all(op, dtype, acc, state.output(it, o, len), j as u32);
                     }
-                });
-                partials.lock().expect("no thread panics here")[t] = acc;
+                }
+                if chunks == 1 {
+                    acc.iter().enumerate().for_each(|(o, acc)| self.store(o, at, acc));
+                } else {
+                    partials.lock().expect("no thread panics here")[t] = acc;
+                }
             }
         });
         let partials = partials.into_inner().expect("no thread panics here");
-        for block in 0..blocks {
+        for (&(at, _), parts) in blocks.iter().zip(partials.chunks_exact(chunks)) {
             for o in 0..outputs {
-                let mut acc = partials[block * chunks][o].clone();
-                for c in 1..chunks {
-                    for (a, p) in acc.iter_mut().zip(&partials[block * chunks + c][o]) {
-                        combine(self.r.outputs[o].op, a, *p);
-                    }
+                let mut acc = parts[0][o].clone();
+                for part in &parts[1..] {
+                    acc.iter_mut().zip(&part[o]).for_each(|(a, p)| combine(self.r.outputs[o].op, a, *p));
                 }
-                self.store(o, block * BLOCK, &acc);
+                self.store(o, at, &acc);
             }
         }
     }
@@ -181,7 +179,7 @@ impl Folder<'_> {
                 _ => p.value as i64 as u32,
             })
             .collect();
-        // SAFETY: only the calling thread stores.
+        // SAFETY: no other thread stores this range.
         unsafe { store(self.io, o, at, &words, dtype) }
     }
 }
@@ -209,6 +207,18 @@ fn combine(op: ReduceOp, acc: &mut Partial, p: Partial) {
     }
 }
 
+/// Folds one value into each of `acc`. The usual cases have a loop of their own.
+fn combine_all(op: ReduceOp, dtype: DType, acc: &mut [Partial], words: &[u32], index: u32) {
+    let pairs = acc.iter_mut().zip(words);
+    let float = |w: u32| Partial { value: f32::from_bits(w) as f64, index };
+    match (op, dtype) {
+        (ReduceOp::Sum, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::Sum, a, float(w))),
+        (ReduceOp::Max, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::Max, a, float(w))),
+        (ReduceOp::ArgMax, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::ArgMax, a, float(w))),
+        _ => pairs.for_each(|(a, &w)| combine(op, a, Partial { value: value(dtype, w), index })),
+    }
+}
+
 #[inline(always)]
 fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Partial) {
     const LANES: usize = 32;
@@ -218,8 +228,8 @@ fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Part
             let (head, tail) = words.split_at(words.len() / LANES * LANES);
             let lanes = match op {
                 ReduceOp::Sum => fold_lanes::<LANES>(head, |a, x| a + x),
-                ReduceOp::Max => fold_lanes::<LANES>(head, |a, x| if x > a { x } else { a }),
-                _ => fold_lanes::<LANES>(head, |a, x| if x < a { x } else { a }),
+                ReduceOp::Max => fold_lanes(head, |a, x| if x > a { x } else { a }),
+                _ => fold_lanes(head, |a, x| if x < a { x } else { a }),
             };
             for x in lanes {
                 combine(op, acc, Partial { value: x as f64, index: 0 });
@@ -235,19 +245,28 @@ fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Part
     }
 }
 
-#[inline(always)]
+/// Folds whole vectors of `N` words into one.
 fn fold_lanes<const N: usize>(words: &[u32], f: impl Fn(f32, f32) -> f32) -> [f32; N] {
-    let mut lanes = [0f32; N];
-    let mut rows = words.chunks_exact(N);
-    if let Some(first) = rows.next() {
-        for i in 0..N {
-            lanes[i] = f32::from_bits(first[i]);
+    Arch::new().dispatch(Lanes { words, f })
+}
+
+struct Lanes<'a, const N: usize, F> {
+    words: &'a [u32],
+    f: F,
+}
+
+impl<const N: usize, F: Fn(f32, f32) -> f32> WithSimd for Lanes<'_, N, F> {
+    type Output = [f32; N];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [f32; N] {
+        let (first, rest) = self.words.as_chunks::<N>().0.split_first().expect("at least one vector");
+        let mut lanes = first.map(f32::from_bits);
+        for row in rest {
+            for i in 0..N {
+                lanes[i] = (self.f)(lanes[i], f32::from_bits(row[i]));
+            }
         }
+        lanes
     }
-    for row in rows {
-        for i in 0..N {
-            lanes[i] = f(lanes[i], f32::from_bits(row[i]));
-        }
-    }
-    lanes
 }

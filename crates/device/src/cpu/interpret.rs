@@ -1,120 +1,165 @@
-//! Runs expressions over blocks of the domain: each node fills one cache-sized block, then the next node runs. Loops are
-//! compiled for the widest vectors the processor has (`pulp`).
+//! Runs expressions over blocks of the domain: each node fills one cache-sized block, then the next node runs. Elements
+//! that lie in memory as the block needs them are used where they are.
 
 use super::CpuIo;
+use super::hoist::{Hoisted, hoist};
 use super::ops::{binary, cast, philox_block, select, unary};
+use super::source::{Source, fill, store};
 use super::walk::{self, Run};
-use crate::{Affine, DType, Expr, ExprId, ExprNode, expr::collapse};
+use crate::expr::collapse;
+use crate::kernels::Map;
+use crate::{Affine, DType, Expr, ExprId, ExprNode};
 use half::f16;
 use rayon::prelude::*;
 
-/// Elements that a node computes at once: 2 KiB, so that an expression of twenty nodes stays in the first-level cache.
-pub(super) const BLOCK: usize = 512;
+/// The most elements that a node computes at once: 4 KiB, so that an expression's values stay in the first-level cache.
+pub(super) const BLOCK: usize = 1024;
+/// Nodes compute whole vectors of this many elements; those past the block's end are leftovers that nobody stores.
+pub(super) const LANES: usize = 16;
+/// Rows at least this long have blocks of their own, in which an element that is the same along a row is read once.
+const LONG_ROW: usize = 128;
 /// Elements that a thread takes at once.
-const TASK: usize = 32 * BLOCK;
+const TASK: usize = 16 * BLOCK;
 
 /// A block of 32-bit words: f32, u32, i32 or bool, as the node's type says.
 #[derive(Clone)]
 #[repr(C, align(64))]
-pub(super) struct Block(pub [u32; BLOCK]);
+struct Block([u32; BLOCK]);
 
-/// An expression made ready for a domain.
-pub(crate) struct Interpreter {
-    pub(super) expr: Expr,
-    pub(super) domain: Vec<usize>,
-    /// Dimensions of the domain that are kept, when it is a reduction's.
-    pub(super) kept: usize,
-    inputs: Vec<DType>,
+/// An expression made ready for a domain and its inputs.
+pub(super) struct Interpreter {
+    expr: Expr,
+    domain: Vec<usize>,
+    outputs: Vec<ExprId>,
+    sources: Vec<Source>,
+    /// Read by some of the sources.
+    _tables: Vec<Vec<u32>>,
+    how: Vec<How>,
     /// For each node, the block that it fills.
     slots: Vec<usize>,
     slot_count: usize,
-    /// Whether a load walks its input as the domain is walked.
-    linear: Vec<bool>,
+}
+
+/// Runs a map.
+pub(crate) fn run(m: &Map, io: &CpuIo) {
+    let sources = Interpreter::sources(io, 0, &m.inputs);
+    Interpreter::new(m.expr.clone(), m.domain.clone(), m.outputs.clone(), sources).store_all(io);
+}
+
+/// How a node gets its values.
+#[derive(Clone, Copy, PartialEq)]
+enum How {
+    /// The same everywhere: filled once.
+    Fixed(u32),
+    /// From outside (a contraction's sums).
+    Given,
+    /// Loaded as the domain is walked, in place if `direct`.
+    Linear { direct: bool },
+    /// Loaded by runs along the last dimension; in place if `direct`.
+    Runs { direct: bool },
+    /// Loaded by runs along the last dimension, each run one element repeated; kept until that element changes.
+    Row,
+    /// Computed.
+    Computed,
 }
 
 impl Interpreter {
-    pub fn new(expr: &Expr, domain: &[usize], kept: usize, outputs: &[ExprId], inputs: &[DType]) -> Interpreter {
-        let (mut expr, mut domain) = (expr.clone(), domain.to_vec());
-        let kept = collapse(&mut domain, kept, &mut expr);
+    /// Input `i` of the expression is `sources[i]`. Indices are linear over `domain`.
+    pub fn new(mut expr: Expr, mut domain: Vec<usize>, outputs: Vec<ExprId>, sources: Vec<Source>) -> Interpreter {
+        let rank = domain.len();
+        collapse(&mut domain, rank, &mut expr);
         if domain.is_empty() {
             domain.push(1);
             expr.affines_mut().into_iter().for_each(|a| a.strides.push(0));
         }
-        Interpreter::ready(expr, domain, kept, outputs, inputs.to_vec())
-    }
-
-    /// The same expression with the reduced dimensions walked outside the kept ones.
-    pub fn reduced_outside(&self, outputs: &[ExprId]) -> Interpreter {
-        let (mut expr, mut domain) = (self.expr.clone(), self.domain.clone());
-        domain.rotate_left(self.kept);
-        expr.affines_mut().into_iter().for_each(|a| a.strides.rotate_left(self.kept));
-        Interpreter::ready(expr, domain, self.kept, outputs, self.inputs.clone())
-    }
-
-    fn ready(expr: Expr, domain: Vec<usize>, kept: usize, outputs: &[ExprId], inputs: Vec<DType>) -> Interpreter {
-        let linear = expr
-            .nodes
-            .iter()
-            .map(|n| matches!(n, ExprNode::Load { access, .. } if access.is_linear(&domain)))
+        let Hoisted { expr, outputs, sources, tables } = hoist(expr, &domain, outputs, sources);
+        let empty = domain.contains(&0); // then nothing may be read
+        let long = domain[domain.len() - 1] >= LONG_ROW;
+        let how: Vec<How> = (0..expr.nodes.len())
+            .map(|id| match &expr.nodes[id] {
+                ExprNode::Const(bits) => How::Fixed(*bits),
+                ExprNode::Accumulator => How::Given,
+                ExprNode::Load { input, access } => {
+                    // An output is stored after others that may share its input's memory.
+                    let direct = !outputs.contains(&id);
+                    if access.is_scalar(&domain) && !empty {
+                        // SAFETY: the planner gives accesses that stay inside their buffers.
+                        How::Fixed(unsafe { sources[*input].one(access.base.offset as usize) })
+                    } else if access.is_linear(&domain) {
+                        How::Linear { direct }
+                    } else if long && access.coords.is_empty() && access.base.strides.last() == Some(&0) {
+                        How::Row
+                    } else {
+                        How::Runs {
+                            direct: direct && access.coords.is_empty() && access.base.strides.last() == Some(&1),
+                        }
+                    }
+                }
+                _ => How::Computed,
+            })
             .collect();
-        let (slots, slot_count) = assign_slots(&expr, outputs, &domain);
-        Interpreter { expr, domain, kept, inputs, slots, slot_count, linear }
+        let (slots, slot_count) = assign_slots(&expr, &how, &outputs);
+        Interpreter { expr, domain, outputs, sources, _tables: tables, how, slots, slot_count }
     }
 
-    /// The same, with input 0 of the expression being input `first` of the kernel.
-    pub fn with_first_input(mut self, first: usize) -> Interpreter {
-        for node in &mut self.expr.nodes {
-            if let ExprNode::Load { input, .. } = node {
-                *input += first;
-            }
-        }
-        // Indexed by the kernel's inputs; those before `first` are not loaded.
-        self.inputs.splice(0..0, std::iter::repeat_n(DType::F32, first));
-        self
-    }
-
-    /// The node that stands for a contraction's sum, if the expression uses it.
-    pub fn accumulator(&self) -> Option<ExprId> {
-        self.expr.nodes.iter().position(|n| *n == ExprNode::Accumulator)
+    /// The sources of a kernel's inputs from `first` on.
+    pub fn sources(io: &CpuIo, first: usize, inputs: &[DType]) -> Vec<Source> {
+        inputs.iter().enumerate().map(|(i, &dtype)| Source::input(io, first + i, dtype)).collect()
     }
 
     /// Number of elements in the domain.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.domain.iter().product()
     }
 
-    /// Stores `outputs` for every index.
-    pub fn map(&self, io: &CpuIo, outputs: &[ExprId]) {
-        let n = self.len();
-        let task = |state: &mut State, t: usize| {
-            let (start, end) = (t * TASK, ((t + 1) * TASK).min(n));
-            pulp::Arch::new().dispatch(|| {
-                for at in (start..end).step_by(BLOCK) {
-                    let len = BLOCK.min(end - at);
-                    state.evaluate(self, io, at, len);
-                    for (o, &node) in outputs.iter().enumerate() {
-                        // SAFETY: tasks store disjoint ranges.
-                        unsafe { store(io, o, at, &state.block(self, node).0[..len], self.expr.dtypes[node]) }
-                    }
-                }
-            })
+    /// The type of output `o`.
+    pub fn dtype(&self, o: usize) -> DType {
+        self.expr.dtypes[self.outputs[o]]
+    }
+
+    /// Linear indices `from..to` as blocks: (first, count). Long rows are not mixed in a block.
+    pub fn blocks(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, usize)> {
+        let row = self.domain[self.domain.len() - 1];
+        let (row, size) = if row >= LONG_ROW {
+            (row, row.div_ceil(row.div_ceil(BLOCK)).next_multiple_of(LANES))
+        } else {
+            (usize::MAX, BLOCK)
         };
+        let mut at = from;
+        std::iter::from_fn(move || {
+            let here = at;
+            let left = (row - here % row).min(size);
+            at = (here + left).min(to);
+            (here < to).then(|| (here, at - here))
+        })
+    }
+
+    /// Stores the outputs for every index.
+    fn store_all(&self, io: &CpuIo) {
+        let n = self.len();
         run_tasks(n.div_ceil(TASK), |tasks| {
-            let mut state = State::new(self, io);
-            tasks.for_each(|t| task(&mut state, t));
+            let mut state = State::new(self);
+            for (at, len) in self.blocks(tasks.start * TASK, (tasks.end * TASK).min(n)) {
+                state.evaluate(self, at, len);
+                for o in 0..self.outputs.len() {
+                    // SAFETY: tasks store disjoint ranges.
+                    unsafe { store(io, o, at, state.output(self, o, len), self.dtype(o)) }
+                }
+            }
         });
     }
 
-    /// The value of a load that reads one element everywhere.
-    fn scalar(&self, io: &CpuIo, id: ExprId) -> Option<u32> {
-        match &self.expr.nodes[id] {
-            ExprNode::Const(bits) => Some(*bits),
-            ExprNode::Load { input, access } if access.is_scalar(&self.domain) => {
-                // SAFETY: the planner gives accesses that stay inside their buffers.
-                Some(unsafe { load_one(io, *input, self.inputs[*input], access.base.offset as usize) })
+    /// The outputs for every index, as words.
+    pub fn to_tables(&self) -> Vec<Vec<u32>> {
+        let mut tables = vec![Vec::with_capacity(self.len()); self.outputs.len()];
+        let mut state = State::new(self);
+        for (at, len) in self.blocks(0, self.len()) {
+            state.evaluate(self, at, len);
+            for (o, table) in tables.iter_mut().enumerate() {
+                table.extend_from_slice(state.output(self, o, len));
             }
-            _ => None,
         }
+        tables
     }
 }
 
@@ -130,8 +175,8 @@ pub(super) fn run_tasks(tasks: usize, body: impl Fn(std::ops::Range<usize>) + Sy
     (0..tasks.div_ceil(job)).into_par_iter().for_each(|j| body(j * job..((j + 1) * job).min(tasks)));
 }
 
-/// Gives each node a block, reusing those whose values are no longer needed. Constants keep theirs.
-fn assign_slots(expr: &Expr, outputs: &[ExprId], domain: &[usize]) -> (Vec<usize>, usize) {
+/// Gives each node a block, reusing those whose values are no longer needed.
+fn assign_slots(expr: &Expr, how: &[How], outputs: &[ExprId]) -> (Vec<usize>, usize) {
     let n = expr.nodes.len();
     let mut last_use = vec![0; n];
     for id in 0..n {
@@ -139,20 +184,16 @@ fn assign_slots(expr: &Expr, outputs: &[ExprId], domain: &[usize]) -> (Vec<usize
             last_use[a] = id;
         }
     }
-    // Filled once, before the first block: nobody else may write there.
-    let fixed = |id: ExprId| match &expr.nodes[id] {
-        ExprNode::Const(_) | ExprNode::Accumulator => true,
-        ExprNode::Load { access, .. } => access.is_scalar(domain),
-        _ => false,
-    };
+    // Not filled anew for each block: nobody else may write there.
+    let own = |id: ExprId| matches!(how[id], How::Fixed(_) | How::Given | How::Row);
     for id in 0..n {
-        if fixed(id) || outputs.contains(&id) {
+        if own(id) || outputs.contains(&id) {
             last_use[id] = usize::MAX;
         }
     }
     let (mut slots, mut free, mut count) = (vec![0; n], vec![], 0);
     for id in 0..n {
-        let reused = if fixed(id) { None } else { free.pop() };
+        let reused = if own(id) { None } else { free.pop() };
         slots[id] = reused.unwrap_or_else(|| {
             count += 1;
             count - 1
@@ -169,81 +210,113 @@ fn assign_slots(expr: &Expr, outputs: &[ExprId], domain: &[usize]) -> (Vec<usize
 /// The blocks of one thread.
 pub(super) struct State {
     blocks: Vec<Block>,
+    /// For each node, where its values are.
+    at: Vec<*const u32>,
+    /// For each [`How::Row`], the position of the element that its block holds, and how often.
+    held: Vec<(i64, usize)>,
     runs: Vec<Run>,
     index: Vec<usize>,
 }
 
 impl State {
-    pub fn new(interpreter: &Interpreter, io: &CpuIo) -> State {
-        let mut blocks = vec![Block([0; BLOCK]); interpreter.slot_count];
-        for id in 0..interpreter.expr.nodes.len() {
-            if let Some(bits) = interpreter.scalar(io, id) {
-                blocks[interpreter.slots[id]].0.fill(bits);
+    pub fn new(it: &Interpreter) -> State {
+        let n = it.expr.nodes.len();
+        let mut blocks = vec![Block([0; BLOCK]); it.slot_count];
+        for id in 0..n {
+            if let How::Fixed(bits) = it.how[id] {
+                blocks[it.slots[id]].0.fill(bits);
             }
         }
-        State { blocks, runs: vec![], index: vec![] }
+        State { blocks, at: vec![std::ptr::null(); n], held: vec![(0, 0); n], runs: vec![], index: vec![] }
     }
 
-    #[inline(always)]
-    pub fn block(&self, i: &Interpreter, id: ExprId) -> &Block {
-        &self.blocks[i.slots[id]]
+    /// The first `len` values of output `o` in the block that was evaluated last.
+    pub fn output<'a>(&'a self, it: &Interpreter, o: usize, len: usize) -> &'a [u32] {
+        // Outputs are never used in place, so they are in their own block.
+        &self.blocks[it.slots[it.outputs[o]]].0[..len]
     }
 
-    /// Fills the block of a node from outside (a contraction's sums).
-    #[inline(always)]
-    pub fn block_mut(&mut self, i: &Interpreter, id: ExprId) -> &mut Block {
-        &mut self.blocks[i.slots[id]]
+    /// Gives the next block the sums of a contraction.
+    pub fn give(&mut self, it: &Interpreter, values: &[f32]) {
+        if let Some(id) = it.how.iter().position(|h| *h == How::Given) {
+            let block = &mut self.blocks[it.slots[id]].0;
+            block.iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+        }
     }
 
-    /// Computes every node at the `len` indices from linear index `start`. Elements past `len` hold leftovers.
-    #[inline(always)]
-    pub fn evaluate(&mut self, it: &Interpreter, io: &CpuIo, start: usize, len: usize) {
+    /// Computes every node at the `len` indices from linear index `start`.
+    pub fn evaluate(&mut self, it: &Interpreter, start: usize, len: usize) {
         self.runs.clear();
+        let rank = it.domain.len();
+        let whole = len.next_multiple_of(LANES);
+        let blocks = self.blocks.as_mut_ptr();
         for id in 0..it.expr.nodes.len() {
-            let slot = it.slots[id];
-            let out: *mut Block = &mut self.blocks[slot];
-            // SAFETY: a node's block differs from its arguments' (see `assign_slots`).
-            let out = unsafe { &mut *out };
-            let arg = |a: ExprId| &self.blocks[it.slots[a]].0;
+            // SAFETY: the slot exists, and a node's block differs from its arguments' (see `assign_slots`).
+            let out = unsafe { &mut (&mut (*blocks.add(it.slots[id])).0)[..whole] };
+            self.at[id] = out.as_ptr();
+            let at = &self.at;
+            // SAFETY: arguments come before, in a block or in memory of which this much can be read.
+            let arg = |a: ExprId| unsafe { std::slice::from_raw_parts(at[a], whole) };
+            let dtype = |a: ExprId| it.expr.dtypes[a];
             match &it.expr.nodes[id] {
                 ExprNode::Const(_) | ExprNode::Accumulator => {}
                 ExprNode::Load { input, access } => {
-                    let dtype = it.inputs[*input];
-                    if it.linear[id] {
-                        // SAFETY: linear loads stay inside their buffers, which hold the whole domain.
-                        unsafe { load_run(io, *input, dtype, start as i64, 1, &mut out.0[..len]) }
-                    } else if !access.is_scalar(&it.domain) {
-                        self.walk(it, start, len);
-                        let rank = it.domain.len();
-                        for r in &self.runs {
-                            let at = &self.index[r.index..r.index + rank];
-                            let to = &mut out.0[r.start..r.start + r.len];
-                            // SAFETY: the planner gives accesses that stay inside their buffers.
-                            walk::read_run(access, at, to, |p, s, to| unsafe { load_run(io, *input, dtype, p, s, to) });
+                    let source = &it.sources[*input];
+                    let how = it.how[id];
+                    if let How::Fixed(_) = how {
+                        continue;
+                    }
+                    if let How::Linear { direct } = how {
+                        match source.direct(start as i64, whole).filter(|_| direct) {
+                            Some(p) => self.at[id] = p,
+                            // SAFETY: linear loads stay inside their buffers, which hold the whole domain.
+                            None => unsafe { source.load(start as i64, 1, &mut out[..len], 1) },
                         }
+                        continue;
+                    }
+                    self.walk(it, start, len);
+                    if let ([_], How::Row | How::Runs { direct: true }) = (&self.runs[..], how) {
+                        let p = access.base.at(&self.index[..rank]);
+                        if how != How::Row {
+                            if let Some(p) = source.direct(p, whole) {
+                                self.at[id] = p;
+                                continue;
+                            }
+                        } else if self.held[id].0 == p && self.held[id].1 >= len {
+                            continue;
+                        } else {
+                            self.held[id] = (p, len);
+                        }
+                    } else {
+                        self.held[id].1 = 0;
+                    }
+                    for r in &self.runs {
+                        let at = &self.index[r.index..r.index + rank];
+                        let to = &mut out[r.start..r.start + r.len];
+                        // SAFETY: the planner gives accesses that stay inside their buffers.
+                        walk::read_run(access, at, to, |p, s, to, e| unsafe { source.load(p, s, to, e) });
                     }
                 }
                 ExprNode::Index(affine) => self.positions(it, start, len, affine, out),
                 ExprNode::Mask(coords) => {
                     self.walk(it, start, len);
                     for r in &self.runs {
-                        let at = &self.index[r.index..r.index + it.domain.len()];
-                        walk::mask_run(coords, at, &mut out.0[r.start..r.start + r.len]);
+                        walk::mask_run(
+                            coords,
+                            &self.index[r.index..r.index + rank],
+                            &mut out[r.start..r.start + r.len],
+                        );
                     }
                 }
-                ExprNode::Unary(op, a) => unary(*op, it.expr.dtypes[*a], arg(*a), &mut out.0),
-                ExprNode::Binary(op, a, b) => binary(*op, it.expr.dtypes[*a], arg(*a), arg(*b), &mut out.0),
-                ExprNode::Select(c, a, b) => select(arg(*c), arg(*a), arg(*b), &mut out.0),
-                ExprNode::Cast(a) => cast(it.expr.dtypes[*a], it.expr.dtypes[id], arg(*a), &mut out.0),
-                ExprNode::Bitcast(a) => out.0.copy_from_slice(arg(*a)),
-                ExprNode::Philox { args, lane } => {
-                    philox_block(args.map(arg), *lane, &mut out.0[..len]);
-                }
+                ExprNode::Unary(op, a) => unary(*op, dtype(*a), arg(*a), out),
+                ExprNode::Binary(op, a, b) => binary(*op, dtype(*a), arg(*a), arg(*b), out),
+                ExprNode::Select(c, a, b) => select(arg(*c), arg(*a), arg(*b), out),
+                ExprNode::Cast(a) => cast(dtype(*a), dtype(id), arg(*a), out),
+                ExprNode::Bitcast(a) => out.copy_from_slice(arg(*a)),
+                ExprNode::Philox { args, lane } => philox_block(args.map(arg), *lane, out),
             }
-            if it.expr.dtypes[id] == DType::F16
-                && matches!(it.expr.nodes[id], ExprNode::Unary(..) | ExprNode::Binary(..))
-            {
-                out.0.iter_mut().for_each(|x| *x = f16::from_f32(f32::from_bits(*x)).to_f32().to_bits());
+            if dtype(id) == DType::F16 && matches!(it.expr.nodes[id], ExprNode::Unary(..) | ExprNode::Binary(..)) {
+                out.iter_mut().for_each(|x| *x = f16::from_f32(f32::from_bits(*x)).to_f32().to_bits());
             }
         }
     }
@@ -256,74 +329,20 @@ impl State {
         }
     }
 
-    #[inline(always)]
-    fn positions(&mut self, it: &Interpreter, start: usize, len: usize, affine: &Affine, out: &mut Block) {
+    fn positions(&mut self, it: &Interpreter, start: usize, len: usize, affine: &Affine, out: &mut [u32]) {
         self.walk(it, start, len);
         let rank = it.domain.len();
         for r in &self.runs {
             let at = affine.at(&self.index[r.index..r.index + rank]);
             let step = affine.strides[rank - 1];
-            for (i, x) in out.0[r.start..r.start + r.len].iter_mut().enumerate() {
+            let out = &mut out[r.start..r.start + r.len];
+            if step == 0 {
+                fill(out, at as u32);
+                continue;
+            }
+            for (i, x) in out.iter_mut().enumerate() {
                 *x = (at + step * i as i64) as u32;
             }
         }
     }
-}
-
-/// Reads `to.len()` elements from element `p` on, `step` apart, as words.
-///
-/// # Safety
-/// All of them must lie inside input `input`.
-#[inline(always)]
-unsafe fn load_run(io: &CpuIo, input: usize, dtype: DType, p: i64, step: i64, to: &mut [u32]) {
-    if dtype == DType::F16 {
-        let from = io.input::<f16>(input).0;
-        for (i, x) in to.iter_mut().enumerate() {
-            // SAFETY: as promised by the caller.
-            *x = unsafe { *from.offset((p + step * i as i64) as isize) }.to_f32().to_bits();
-        }
-        return;
-    }
-    let (from, n) = io.input::<u32>(input);
-    debug_assert!(to.is_empty() || (p >= 0 && (p as usize) < n && p + step * (to.len() as i64 - 1) < n as i64));
-    // SAFETY: as promised by the caller.
-    unsafe {
-        match step {
-            1 => std::ptr::copy_nonoverlapping(from.offset(p as isize), to.as_mut_ptr(), to.len()),
-            0 => to.fill(*from.offset(p as isize)),
-            _ => {
-                for (i, x) in to.iter_mut().enumerate() {
-                    *x = *from.offset((p + step * i as i64) as isize);
-                }
-            }
-        }
-    }
-}
-
-unsafe fn load_one(io: &CpuIo, input: usize, dtype: DType, p: usize) -> u32 {
-    let mut word = [0];
-    // SAFETY: as promised by the caller.
-    unsafe { load_run(io, input, dtype, p as i64, 0, &mut word) };
-    word[0]
-}
-
-/// Stores words as elements `at..` of output `o`.
-///
-/// # Safety
-/// No other thread may touch that range.
-#[inline(always)]
-pub(super) unsafe fn store(io: &CpuIo, o: usize, at: usize, words: &[u32], dtype: DType) {
-    if dtype == DType::F16 {
-        let (to, n) = io.output::<f16>(o);
-        assert!(at + words.len() <= n);
-        for (i, &w) in words.iter().enumerate() {
-            // SAFETY: just checked.
-            unsafe { *to.add(at + i) = f16::from_f32(f32::from_bits(w)) }
-        }
-        return;
-    }
-    let (to, n) = io.output::<u32>(o);
-    assert!(at + words.len() <= n);
-    // SAFETY: just checked.
-    unsafe { std::ptr::copy_nonoverlapping(words.as_ptr(), to.add(at), words.len()) }
 }

@@ -2,10 +2,12 @@
 
 pub(crate) mod contraction;
 pub(crate) mod fold;
+mod hoist;
 pub(crate) mod interpret;
 mod ops;
 mod rows;
 mod shifted;
+mod source;
 mod tile;
 mod walk;
 

@@ -1,54 +1,66 @@
-//! What each scalar operation does to a block. Blocks are of fixed size so that the loops compile to plain vector code.
+//! What each scalar operation does to a block. Blocks are whole vectors, so that the loops compile to plain vector code.
 
-use super::interpret::BLOCK;
+use super::interpret::LANES;
 use crate::{Binary, DType, Unary, philox};
 use half::f16;
+use pulp::{Arch, Simd, WithSimd};
 
-type Words = [u32; BLOCK];
+/// A block's words, a multiple of [`LANES`].
+type Words = [u32];
 
-#[inline(always)]
-fn f1(a: &Words, out: &mut Words, f: impl Fn(f32) -> f32) {
-    for i in 0..BLOCK {
-        out[i] = f(f32::from_bits(a[i])).to_bits();
+/// `out[i] = f(a[i], b[i], c[i])`, compiled for the widest vectors there are.
+struct Loop<'a, F> {
+    a: &'a Words,
+    b: &'a Words,
+    c: &'a Words,
+    out: &'a mut Words,
+    f: F,
+}
+
+impl<F: Fn(u32, u32, u32) -> u32> WithSimd for Loop<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        // A plain loop over whole vectors: one over chunks of fixed size gets unrolled first, and then badly vectorised.
+        let n = self.out.len() / LANES * LANES;
+        let (a, b, c, out) = (&self.a[..n], &self.b[..n], &self.c[..n], &mut self.out[..n]);
+        for i in 0..n {
+            out[i] = (self.f)(a[i], b[i], c[i]);
+        }
     }
 }
 
 #[inline(always)]
 fn w1(a: &Words, out: &mut Words, f: impl Fn(u32) -> u32) {
-    for i in 0..BLOCK {
-        out[i] = f(a[i]);
-    }
-}
-
-#[inline(always)]
-fn f2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(f32, f32) -> f32) {
-    for i in 0..BLOCK {
-        out[i] = f(f32::from_bits(a[i]), f32::from_bits(b[i])).to_bits();
-    }
-}
-
-#[inline(always)]
-fn f2b(a: &Words, b: &Words, out: &mut Words, f: impl Fn(f32, f32) -> bool) {
-    for i in 0..BLOCK {
-        out[i] = f(f32::from_bits(a[i]), f32::from_bits(b[i])) as u32;
-    }
+    Arch::new().dispatch(Loop { a, b: a, c: a, out, f: |x, _, _| f(x) });
 }
 
 #[inline(always)]
 fn w2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(u32, u32) -> u32) {
-    for i in 0..BLOCK {
-        out[i] = f(a[i], b[i]);
-    }
+    Arch::new().dispatch(Loop { a, b, c: a, out, f: |x, y, _| f(x, y) });
+}
+
+#[inline(always)]
+fn f1(a: &Words, out: &mut Words, f: impl Fn(f32) -> f32) {
+    w1(a, out, |x| f(f32::from_bits(x)).to_bits());
+}
+
+#[inline(always)]
+fn f2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(f32, f32) -> f32) {
+    w2(a, b, out, |x, y| f(f32::from_bits(x), f32::from_bits(y)).to_bits());
+}
+
+#[inline(always)]
+fn f2b(a: &Words, b: &Words, out: &mut Words, f: impl Fn(f32, f32) -> bool) {
+    w2(a, b, out, |x, y| f(f32::from_bits(x), f32::from_bits(y)) as u32);
 }
 
 #[inline(always)]
 fn i2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(i32, i32) -> i32) {
-    for i in 0..BLOCK {
-        out[i] = f(a[i] as i32, b[i] as i32) as u32;
-    }
+    w2(a, b, out, |x, y| f(x as i32, y as i32) as u32);
 }
 
-#[inline(always)]
 pub(super) fn unary(op: Unary, dtype: DType, a: &Words, out: &mut Words) {
     match (op, dtype) {
         (Unary::Neg, DType::I32) => w1(a, out, |x| (x as i32).wrapping_neg() as u32),
@@ -70,7 +82,6 @@ pub(super) fn unary(op: Unary, dtype: DType, a: &Words, out: &mut Words) {
     }
 }
 
-#[inline(always)]
 pub(super) fn binary(op: Binary, dtype: DType, a: &Words, b: &Words, out: &mut Words) {
     use Binary::*;
     match dtype {
@@ -119,7 +130,6 @@ pub(super) fn binary(op: Binary, dtype: DType, a: &Words, b: &Words, out: &mut W
 }
 
 /// What does not depend on the sign.
-#[inline(always)]
 fn words(op: Binary, a: &Words, b: &Words, out: &mut Words) {
     match op {
         Binary::Eq => w2(a, b, out, |x, y| (x == y) as u32),
@@ -133,14 +143,10 @@ fn words(op: Binary, a: &Words, b: &Words, out: &mut Words) {
     }
 }
 
-#[inline(always)]
 pub(super) fn select(c: &Words, a: &Words, b: &Words, out: &mut Words) {
-    for i in 0..BLOCK {
-        out[i] = if c[i] != 0 { a[i] } else { b[i] };
-    }
+    Arch::new().dispatch(Loop { a: c, b: a, c: b, out, f: |c, a, b| if c != 0 { a } else { b } });
 }
 
-#[inline(always)]
 pub(super) fn cast(from: DType, to: DType, a: &Words, out: &mut Words) {
     use DType::*;
     match (from, to) {
@@ -158,8 +164,7 @@ pub(super) fn cast(from: DType, to: DType, a: &Words, out: &mut Words) {
     }
 }
 
-#[inline(always)]
-pub(super) fn philox_block(args: [&Words; 5], lane: u32, out: &mut [u32]) {
+pub(super) fn philox_block(args: [&Words; 5], lane: u32, out: &mut Words) {
     let [k0, k1, c0, c1, c2] = args;
     for i in 0..out.len() {
         out[i] = philox([k0[i], k1[i]], [c0[i], c1[i], c2[i], 0])[lane as usize];

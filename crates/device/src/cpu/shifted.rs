@@ -57,7 +57,7 @@ impl Shifted {
         let span = |t: &[i64]| (*t.iter().min().expect("taps"), *t.iter().max().expect("taps"));
         let ((y0, y1), (x0, x1)) = (span(&ty), span(&tx));
         let padded = [height + (y1 - y0) as usize, width + (x1 - x0) as usize];
-        if padded[1] * 4 > width * 5 {
+        if padded[1] * 2 > width * 3 {
             return None;
         }
         // What the other sub-axes of k add to the position: input channels.

@@ -1,5 +1,6 @@
 //! Walks a block of a domain in runs along the last dimension, so that index arithmetic is done once a run.
 
+use super::source::fill;
 use crate::{Access, Coord};
 
 /// Consecutive indices that differ only in the last coordinate.
@@ -47,64 +48,107 @@ pub(super) fn runs(domain: &[usize], start: usize, len: usize, index: &mut Vec<u
     }
 }
 
-/// Splits `len` indices along the last dimension into the part where all `coords` are valid, as a range, and says how the
-/// position moves there: (first valid, end, position at index 0 of the run, step). Coordinates with divisors are left to
-/// the caller (`None`).
-#[inline(always)]
-fn valid_range(coords: &[Coord], at: &[usize], len: usize) -> Option<(usize, usize, i64, i64)> {
-    let last = at.len() - 1;
-    let (mut lo, mut hi, mut position, mut step) = (0i64, len as i64, 0i64, 0i64);
-    for c in coords {
-        let v = c.affine.at(at);
-        let dv = c.affine.strides[last];
-        if dv == 0 {
-            // The same for the whole run.
-            let d = c.div as i64;
-            if v < 0 || v % d != 0 || v / d >= c.len as i64 {
-                return Some((0, 0, 0, 0));
-            }
-            position += v / d * c.stride;
-            continue;
-        }
-        if c.div != 1 {
-            return None;
-        }
-        // 0 <= v + dv * t < len
-        let (a, b) = if dv > 0 {
-            ((-v).div_euclid(dv) + ((-v).rem_euclid(dv) != 0) as i64, (c.len as i64 - 1 - v).div_euclid(dv) + 1)
-        } else {
-            let e = -dv;
-            let first = v - (c.len as i64 - 1);
-            (first.div_euclid(e) + (first.rem_euclid(e) != 0) as i64, v.div_euclid(e) + 1)
-        };
-        lo = lo.max(a);
-        hi = hi.min(b);
-        position += v * c.stride;
-        step += dv * c.stride;
-    }
-    let lo = lo.clamp(0, len as i64);
-    Some((lo as usize, hi.clamp(lo, len as i64) as usize, position, step))
+/// The indices of a run where all coordinates are valid: `first`, `first + every`, ... below `end`, and how the coordinates
+/// move the position: `position` at the first of them, `step` more at each next.
+struct Valid {
+    first: usize,
+    end: usize,
+    every: usize,
+    position: i64,
+    step: i64,
 }
 
-/// Reads a run: `load(position, step, to)` where the access is valid, zeros elsewhere.
+/// Finds where `coords` are valid along the last dimension, over `len` indices from `at`. More than one divided coordinate
+/// that moves is left to the caller (`None`).
 #[inline(always)]
-pub(super) fn read_run(access: &Access, at: &[usize], to: &mut [u32], mut load: impl FnMut(i64, i64, &mut [u32])) {
+fn valid(coords: &[Coord], at: &[usize], len: usize) -> Option<Valid> {
+    let last = at.len() - 1;
+    let (mut lo, mut hi) = (0i64, len as i64);
+    let mut divided = None;
+    for c in coords {
+        let (v, dv, d) = (c.affine.at(at), c.affine.strides[last], c.div as i64);
+        if dv == 0 {
+            // The same for the whole run.
+            if v < 0 || v >= c.len as i64 * d || (d > 1 && v % d != 0) {
+                hi = 0;
+            }
+            continue;
+        }
+        // 0 <= v + dv * t <= greatest
+        let greatest = (c.len as i64 - 1) * d;
+        if dv == 1 {
+            lo = lo.max(-v);
+            hi = hi.min(greatest - v + 1);
+        } else {
+            let (a, b) = if dv > 0 { (-v, greatest - v) } else { (v - greatest, v) };
+            let e = dv.abs();
+            lo = lo.max((a + e - 1).div_euclid(e));
+            hi = hi.min(b.div_euclid(e) + 1);
+        }
+        if d > 1 && divided.replace((v, dv, d)).is_some() {
+            return None;
+        }
+    }
+    let mut every = 1;
+    if let Some((v, dv, d)) = divided {
+        // The first that divides evenly is among the next d, and then every d / gcd(d, dv)-th does.
+        let divides = |t: &i64| (v + dv * t) % d == 0;
+        match (lo..hi.min(lo + d)).find(divides) {
+            Some(t) => {
+                lo = t;
+                every = (1..d).find(|e| dv * e % d == 0).unwrap_or(d);
+            }
+            None => hi = lo,
+        }
+    }
+    if lo >= hi {
+        return Some(Valid { first: 0, end: 0, every: 1, position: 0, step: 0 });
+    }
+    let (mut position, mut step) = (0, 0);
+    for c in coords {
+        let (v, dv, d) = (c.affine.at(at), c.affine.strides[last], c.div as i64);
+        if d == 1 {
+            position += (v + dv * lo) * c.stride;
+            step += dv * every * c.stride;
+        } else {
+            position += (v + dv * lo) / d * c.stride;
+            step += dv * every / d * c.stride;
+        }
+    }
+    Some(Valid { first: lo as usize, end: hi as usize, every: every as usize, position, step })
+}
+
+/// Reads a run: `load(position, step, to, every)` where the access is valid, zeros elsewhere. `load` reads elements
+/// `position`, `position + step`, ... into `to[0]`, `to[every]`, ...
+#[inline(always)]
+pub(super) fn read_run(
+    access: &Access,
+    at: &[usize],
+    to: &mut [u32],
+    mut load: impl FnMut(i64, i64, &mut [u32], usize),
+) {
     let last = at.len() - 1;
     let (base, step) = (access.base.at(at), access.base.strides[last]);
     if access.coords.is_empty() {
-        return load(base, step, to);
+        return load(base, step, to, 1);
     }
-    match valid_range(&access.coords, at, to.len()) {
-        Some((lo, hi, position, more)) => {
-            to[..lo].fill(0);
-            to[hi..].fill(0);
-            let step = step + more;
-            load(base + position + step * lo as i64, step, &mut to[lo..hi]);
+    match valid(&access.coords, at, to.len()) {
+        Some(v) => {
+            if v.every > 1 {
+                fill(to, 0);
+            } else {
+                fill(&mut to[..v.first], 0);
+                fill(&mut to[v.end..], 0);
+            }
+            if v.first < v.end {
+                let from = base + step * v.first as i64 + v.position;
+                load(from, step * v.every as i64 + v.step, &mut to[v.first..v.end], v.every);
+            }
         }
         None => {
             for t in 0..to.len() {
                 match sum_coords(&access.coords, at, t) {
-                    Some(p) => load(base + step * t as i64 + p, 0, &mut to[t..t + 1]),
+                    Some(p) => load(base + step * t as i64 + p, 0, &mut to[t..t + 1], 1),
                     None => to[t] = 0,
                 }
             }
@@ -115,11 +159,14 @@ pub(super) fn read_run(access: &Access, at: &[usize], to: &mut [u32], mut load: 
 /// Fills a run with whether all coordinates are valid.
 #[inline(always)]
 pub(super) fn mask_run(coords: &[Coord], at: &[usize], to: &mut [u32]) {
-    match valid_range(coords, at, to.len()) {
-        Some((lo, hi, ..)) => {
-            to[..lo].fill(0);
-            to[lo..hi].fill(1);
-            to[hi..].fill(0);
+    match valid(coords, at, to.len()) {
+        Some(v) => {
+            fill(to, 0);
+            if v.every == 1 {
+                fill(&mut to[v.first..v.end], 1);
+            } else {
+                to[v.first..v.end].iter_mut().step_by(v.every).for_each(|x| *x = 1);
+            }
         }
         None => {
             for (t, x) in to.iter_mut().enumerate() {
@@ -168,8 +215,8 @@ mod tests {
                         let mut got = [9u32; 13];
                         for r in &list {
                             let at = &index[r.index..r.index + 2];
-                            read_run(&access, at, &mut got[r.start..r.start + r.len], |p, s, to| {
-                                to.iter_mut().enumerate().for_each(|(i, x)| *x = (p + s * i as i64) as u32)
+                            read_run(&access, at, &mut got[r.start..r.start + r.len], |p, s, to, e| {
+                                to.iter_mut().step_by(e).enumerate().for_each(|(i, x)| *x = (p + s * i as i64) as u32)
                             });
                         }
                         for (i, &g) in got.iter().enumerate() {

@@ -1,8 +1,6 @@
 //! Fused elementwise work: every output element is an expression of input elements.
 
-use crate::{
-    Adapter, Cost, CpuIo, DType, Expr, ExprId, ExprNode, Kernel, Pass, cpu::interpret::Interpreter, gpu::codegen,
-};
+use crate::{Adapter, Cost, CpuIo, DType, Expr, ExprId, ExprNode, Kernel, Pass, cpu, gpu::codegen};
 
 /// `out[o][i] = expr[outputs[o]](i)` for every index `i` of `domain`. Outputs are dense and row-major.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,8 +34,7 @@ impl Kernel for Map {
     }
 
     fn run_cpu(&self, io: &CpuIo) {
-        let rank = self.domain.len();
-        Interpreter::new(&self.expr, &self.domain, rank, &self.outputs, &self.inputs).map(io, &self.outputs);
+        cpu::interpret::run(self, io);
     }
 
     fn passes(&self, adapter: &Adapter, aliases: &[Option<usize>]) -> Vec<Pass> {
