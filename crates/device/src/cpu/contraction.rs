@@ -6,19 +6,17 @@
 
 use super::CpuIo;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
-use super::rows::{Rows, dot};
-use super::shifted::{Shifted, ShiftedTiles};
-use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS};
-use crate::Affine;
+use super::rows::dot;
+use super::shifted::Shifted;
+use super::tile::{INNER_PAD, ROWS};
+use super::work::Work;
 use crate::kernels::Contraction;
 use std::ops::Range;
 
-/// Inner extent of a packed block: a strip of B (32 columns) fits the first-level cache.
-const K_BLOCK: usize = 256;
 /// Columns of a packed block: with `K_BLOCK` it fits the second-level cache.
 const N_BLOCK: usize = 256;
 /// Inner extent that an inner-product block packs at once.
-const INNER_K: usize = 1024;
+pub(super) const INNER_K: usize = 1024;
 /// Rows and columns of a block of a plain product.
 const PLAIN: usize = 256;
 /// Parts that a long sum is split into when C has few blocks.
@@ -36,6 +34,8 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         Form::Outer if n <= N_BLOCK => (m.div_ceil(4).next_multiple_of(ROWS), N_BLOCK / 2),
         Form::Outer => (m, N_BLOCK),
         Form::Inner => (64, 192),
+        // Whole planes.
+        Form::InnerShifted(ref s) => (64, 192usize.next_multiple_of(s.taps())),
         // An image at a time; of few images, a part of the rows, so that threads have something to share.
         Form::Shifted(_) => {
             let image: usize = c.n[c.n.len() - 2..].iter().product();
@@ -50,10 +50,13 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n) };
     let work = Work { c, io, form, k, packed_a: vec![] };
     let work = Work { packed_a: work.pack_a(), ..work };
-    let splits = match work.form {
-        Form::Inner => (SPLITS / blocks.count()).clamp(1, k.div_ceil(INNER_K).max(1)),
-        _ => 1,
+    // A long sum may be split where this makes up for few blocks: between elements, or between images.
+    let (terms, least) = match &work.form {
+        Form::Inner => (k, INNER_K),
+        Form::InnerShifted(s) => (s.bands(k), s.bands(k).min(2)),
+        _ => (k, k),
     };
+    let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least.max(1)).max(1));
     if splits == 1 {
         let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
         run_tasks(blocks.count(), |tasks| {
@@ -61,7 +64,7 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
             for t in tasks {
                 let block = blocks.get(t);
                 let base = c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(block.batch, &c.batch));
-                work.block(&block, 0..k, &target, base as isize, &mut scratch);
+                work.block(&block, 0..terms, &target, base as isize, &mut scratch);
                 scratch.finish(&block, &target, base as isize, [m, n]);
             }
         });
@@ -74,12 +77,15 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         rows: (0..m).map(|r| (r * n) as isize).collect(),
         columns: (0..n as isize).collect(),
     };
-    let share = k.div_ceil(splits).next_multiple_of(INNER_PAD);
+    let share = match work.form {
+        Form::Inner => k.div_ceil(splits).next_multiple_of(INNER_PAD),
+        _ => terms.div_ceil(splits),
+    };
     run_tasks(blocks.count() * splits, |tasks| {
         let mut scratch = Scratch::new(None);
         for t in tasks {
             let (block, split) = (blocks.get(t / splits), t % splits);
-            let range = (split * share).min(k)..((split + 1) * share).min(k);
+            let range = (split * share).min(terms)..((split + 1) * share).min(terms);
             let base = (split * batch + block.batch) * m * n;
             work.block(&block, range, &target, base as isize, &mut scratch);
         }
@@ -88,15 +94,17 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
 }
 
 /// How the operands are fed to the inner loop.
-enum Form {
+pub(super) enum Form {
     /// Both are plain matrices: strides of A along m and k, of B along k and n.
     Plain([i64; 4]),
     /// B is read along n: outer products.
     Outer,
     /// Both are read along k, the longer way: inner products.
     Inner,
-    /// B is an image seen through shifts: outer products without packing B.
+    /// B is an image seen through shifts: outer products without packing patches.
     Shifted(Shifted),
+    /// The same along k: inner products.
+    InnerShifted(Shifted),
 }
 
 impl Form {
@@ -116,8 +124,11 @@ impl Form {
                 return Form::Plain([am, ak, bk, bn]);
             }
         }
-        if let Some(shifted) = Shifted::of(c) {
+        if let Some(shifted) = Shifted::along_n(c) {
             return Form::Shifted(shifted);
+        }
+        if let Some(shifted) = Shifted::along_k(c).filter(|s| s.rows_are_dense(c)) {
+            return Form::InnerShifted(shifted);
         }
         // The length of a run of B that is close together in memory, along either side.
         let run = |extents: &[usize], end: usize| match extents.last() {
@@ -139,10 +150,10 @@ struct Blocks {
     columns: usize,
 }
 
-struct Block {
-    batch: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
+pub(super) struct Block {
+    pub batch: usize,
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
 }
 
 impl Blocks {
@@ -159,10 +170,10 @@ impl Blocks {
 }
 
 /// Where C's elements go: `to + base + rows[i] + columns[j]`.
-struct Target {
-    to: *mut f32,
-    rows: Vec<isize>,
-    columns: Vec<isize>,
+pub(super) struct Target {
+    pub to: *mut f32,
+    pub rows: Vec<isize>,
+    pub columns: Vec<isize>,
 }
 
 // SAFETY: tasks write disjoint blocks.
@@ -171,7 +182,7 @@ unsafe impl Sync for Target {}
 impl Target {
     /// Adds `values` to (or, first, stores them at) row `i`, columns from `j`.
     #[inline(always)]
-    fn put(&self, base: isize, i: usize, j: usize, values: &[f32], first: bool) {
+    pub fn put(&self, base: isize, i: usize, j: usize, values: &[f32], first: bool) {
         // SAFETY: the writer's range is inside the output, and no other task writes this block.
         unsafe {
             let row = self.to.offset(base + self.rows[i]);
@@ -194,226 +205,11 @@ impl Target {
     }
 }
 
-struct Work<'a> {
-    c: &'a Contraction,
-    io: &'a CpuIo,
-    form: Form,
-    k: usize,
-    /// For [`Form::Outer`] and [`Form::Shifted`]: A as strips of rows, for each batch and block of k.
-    packed_a: Vec<f32>,
-}
-
-impl Work<'_> {
-    fn strips(&self) -> usize {
-        self.c.sizes().1.div_ceil(ROWS)
-    }
-
-    /// Packs A, row by row, into strips [block of k][strip][k][row].
-    fn pack_a(&self) -> Vec<f32> {
-        if !matches!(self.form, Form::Outer | Form::Shifted(_)) {
-            return vec![];
-        }
-        let (c, b) = (self.c, self.c.batch.len());
-        let (batch, m, _, k) = c.sizes();
-        let strips = self.strips();
-        let mut packed = vec![0f32; batch * strips * ROWS * k];
-        let to = Target { to: packed.as_mut_ptr(), rows: vec![], columns: vec![] };
-        run_tasks(batch * strips, |tasks| {
-            let mut rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, 0..k);
-            let mut row = vec![0f32; k];
-            // Capture the whole target: its pointer alone may not cross threads.
-            let to = &to;
-            for t in tasks {
-                let (batch, strip) = (t / strips, t % strips);
-                let of_batch = unravel(batch, &c.batch);
-                for i in 0..ROWS.min(m - strip * ROWS) {
-                    rows.select(&[(0, &of_batch), (b, &unravel(strip * ROWS + i, &c.m))]);
-                    rows.read(&mut row);
-                    for (x, k0) in row.chunks(K_BLOCK).zip((0..k).step_by(K_BLOCK)) {
-                        let at = self.place_a(batch, k0) + strip * ROWS * x.len() + i;
-                        for (j, &x) in x.iter().enumerate() {
-                            // SAFETY: strips are disjoint.
-                            unsafe { *to.to.add(at + j * ROWS) = x }
-                        }
-                    }
-                }
-            }
-        });
-        packed
-    }
-
-    /// Where the strips of a batch and of the block of k from `k0` start.
-    fn place_a(&self, batch: usize, k0: usize) -> usize {
-        (batch * self.k + k0) * self.strips() * ROWS
-    }
-
-    /// Block of C = sum over `range` of k.
-    fn block(&self, block: &Block, range: Range<usize>, target: &Target, base: isize, scratch: &mut Scratch) {
-        if range.is_empty() {
-            let zeros = vec![0.0; block.columns.len()];
-            block.rows.clone().for_each(|i| target.put(base, i, block.columns.start, &zeros, true));
-            return;
-        }
-        match &self.form {
-            Form::Plain(strides) => self.plain(block, *strides, target, base),
-            Form::Outer => self.outer(block, target, base, scratch),
-            Form::Inner => self.inner(block, range, target, base, scratch),
-            Form::Shifted(shifted) => self.shifted(shifted, block, target, base, scratch),
-        }
-    }
-
-    fn shifted(&self, shifted: &Shifted, block: &Block, target: &Target, base: isize, scratch: &mut Scratch) {
-        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
-        // Which image: the sub-axes of n before its rows and columns.
-        let outer = &c.n[..c.n.len() - 2];
-        let image = unravel(block.columns.start / block.columns.len(), outer);
-        let at = &c.b.base;
-        let from =
-            at.offset + dot(&at.strides[..b], &unravel(block.batch, &c.batch)) + dot(&at.strides[b + kl..], &image);
-        // SAFETY: the reader's range is inside the input.
-        unsafe { shifted.pad(self.io.input::<f32>(1).0.offset(from as isize), &mut scratch.b) };
-        for k0 in (0..self.k).step_by(K_BLOCK) {
-            let len = K_BLOCK.min(self.k - k0);
-            let a = self.place_a(block.batch, k0) + block.rows.start * len;
-            let strips = block.rows.len().div_ceil(ROWS);
-            pulp::Arch::new().dispatch(ShiftedTiles {
-                a: &self.packed_a[a..a + strips * ROWS * len],
-                b: &scratch.b,
-                offsets: &shifted.offsets[k0..k0 + len],
-                positions: 0..shifted.positions(),
-                store: |i: usize, position: usize, tile: &[[f32; COLUMNS]; ROWS]| {
-                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        shifted.rows(position, row, |column, values| {
-                            target.put(base, r, block.columns.start + column, values, k0 == 0);
-                        });
-                    }
-                },
-            });
-        }
-    }
-
-    fn plain(&self, block: &Block, [am, ak, bk, bn]: [i64; 4], target: &Target, base: isize) {
-        let c = self.c;
-        let of_batch = unravel(block.batch, &c.batch);
-        let start = |a: &Affine| a.offset + dot(&a.strides[..of_batch.len()], &of_batch);
-        let a = start(&c.a.base) + am * block.rows.start as i64;
-        let b = start(&c.b.base) + bn * block.columns.start as i64;
-        let step = |t: &[isize]| if t.len() > 1 { t[1] - t[0] } else { 0 };
-        // SAFETY: readers and writer stay inside their buffers; no other task writes this block.
-        unsafe {
-            gemm::gemm(
-                block.rows.len(),
-                block.columns.len(),
-                self.k,
-                target.to.offset(base + target.rows[block.rows.start] + target.columns[block.columns.start]),
-                step(&target.columns),
-                step(&target.rows),
-                false,
-                self.io.input::<f32>(0).0.offset(a as isize),
-                ak as isize,
-                am as isize,
-                self.io.input::<f32>(1).0.offset(b as isize),
-                bn as isize,
-                bk as isize,
-                1.0f32,
-                1.0f32,
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            )
-        }
-    }
-
-    fn outer(&self, block: &Block, target: &Target, base: isize, scratch: &mut Scratch) {
-        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
-        let of_batch = unravel(block.batch, &c.batch);
-        let mut rows = Rows::new(&c.b, self.io.input(1).0, b + kl, &c.n, block.columns.clone());
-        let columns = block.columns.len();
-        let strips = columns.div_ceil(COLUMNS);
-        scratch.row.clear();
-        scratch.row.resize(strips * COLUMNS, 0.0);
-        let mut index = vec![0; kl];
-        for k0 in (0..self.k).step_by(K_BLOCK) {
-            let len = K_BLOCK.min(self.k - k0);
-            scratch.b.resize(strips * COLUMNS * len, 0.0);
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for k in 0..len {
-                        unravel_into(k0 + k, &c.k, &mut index);
-                        rows.select(&[(0, &of_batch), (b, &index)]);
-                        rows.read(&mut scratch.row[..columns]);
-                        for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
-                            let at = (s * len + k) * COLUMNS;
-                            scratch.b[at..at + COLUMNS].copy_from_slice(x);
-                        }
-                    }
-                },
-            );
-            let a = self.place_a(block.batch, k0) + block.rows.start * len;
-            let a_strips = block.rows.len().div_ceil(ROWS);
-            pulp::Arch::new().dispatch(OuterTiles {
-                k: len,
-                a: &self.packed_a[a..a + a_strips * ROWS * len],
-                b: &scratch.b,
-                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
-                    let column = block.columns.start + j * COLUMNS;
-                    let width = COLUMNS.min(block.columns.end - column);
-                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        target.put(base, r, column, &row[..width], k0 == 0);
-                    }
-                },
-            });
-        }
-    }
-
-    fn inner(&self, block: &Block, range: Range<usize>, target: &Target, base: isize, scratch: &mut Scratch) {
-        let (c, b) = (self.c, self.c.batch.len());
-        let of_batch = unravel(block.batch, &c.batch);
-        for k0 in range.clone().step_by(INNER_K) {
-            let span = k0..(k0 + INNER_K).min(range.end);
-            let len = span.len().next_multiple_of(INNER_PAD);
-            // Rows of both, padded with zeros: to whole vectors, and to whole tiles.
-            let pack = |to: &mut Vec<f32>, rows: &mut Rows, of: &Range<usize>, extents: &[usize], first, tile| {
-                to.clear();
-                to.resize(of.len().next_multiple_of(tile) * len, 0.0);
-                pulp::Arch::new().dispatch(
-                    #[inline(always)]
-                    || {
-                        for (i, to) in of.clone().zip(to.chunks_exact_mut(len)) {
-                            rows.select(&[(0, &of_batch), (first, &unravel(i, extents))]);
-                            rows.read(&mut to[..span.len()]);
-                        }
-                    },
-                )
-            };
-            let mut a_rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, span.clone());
-            pack(&mut scratch.a, &mut a_rows, &block.rows, &c.m, b, INNER_ROWS);
-            let mut b_rows = Rows::new(&c.b, self.io.input(1).0, b, &c.k, span.clone());
-            pack(&mut scratch.b, &mut b_rows, &block.columns, &c.n, b + c.k.len(), INNER_COLUMNS);
-            let first = k0 == range.start;
-            pulp::Arch::new().dispatch(InnerTiles {
-                k: len,
-                a: &scratch.a,
-                b: &scratch.b,
-                store: |i: usize, j: usize, tile: &[[f32; INNER_COLUMNS]; INNER_ROWS]| {
-                    let column = block.columns.start + j;
-                    let width = INNER_COLUMNS.min(block.columns.end - column);
-                    for (r, row) in (block.rows.start + i..block.rows.end).zip(tile) {
-                        target.put(base, r, column, &row[..width], first);
-                    }
-                },
-            });
-        }
-    }
-}
-
 /// What a thread needs of its own.
-struct Scratch<'a> {
-    a: Vec<f32>,
-    b: Vec<f32>,
-    row: Vec<f32>,
+pub(super) struct Scratch<'a> {
+    pub a: Vec<f32>,
+    pub b: Vec<f32>,
+    pub row: Vec<f32>,
     epilogue: Option<(&'a Interpreter, State)>,
 }
 
@@ -494,14 +290,14 @@ fn columns_of(c: &Contraction) -> Vec<isize> {
     offsets(c, &c.n, c.batch.len() + c.m.len())
 }
 
-fn unravel(i: usize, extents: &[usize]) -> Vec<usize> {
+pub(super) fn unravel(i: usize, extents: &[usize]) -> Vec<usize> {
     let mut index = vec![0; extents.len()];
     unravel_into(i, extents, &mut index);
     index
 }
 
 #[inline(always)]
-fn unravel_into(mut i: usize, extents: &[usize], index: &mut [usize]) {
+pub(super) fn unravel_into(mut i: usize, extents: &[usize], index: &mut [usize]) {
     for d in (0..extents.len()).rev() {
         index[d] = i % extents[d];
         i /= extents[d];

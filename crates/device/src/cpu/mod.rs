@@ -10,6 +10,7 @@ mod shifted;
 mod source;
 mod tile;
 mod walk;
+mod work;
 
 use crate::{Adapter, AdapterKind, DeviceError, Launch};
 use std::alloc::{Layout, alloc_zeroed, dealloc};

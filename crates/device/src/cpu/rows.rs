@@ -1,5 +1,6 @@
 //! Reads rows of an operand: a row is chosen by one set of sub-axes and walked along another.
 
+use super::source::copy;
 use crate::{Access, Affine};
 
 /// An operand as rows: a function of a row index and a position in the row.
@@ -154,26 +155,6 @@ impl<'a> Rows<'a> {
             // SAFETY: as in `read`.
             *x = unsafe { *self.from.offset(p as isize) };
         }
-    }
-}
-
-/// Copies a short run; calling `memcpy` for a few elements would take longer than the copy.
-#[inline(always)]
-unsafe fn copy(from: *const f32, to: &mut [f32]) {
-    if to.len() > 64 {
-        // SAFETY: as promised by the caller.
-        unsafe { std::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
-        return;
-    }
-    let mut i = 0;
-    while i + 8 <= to.len() {
-        // SAFETY: as promised by the caller.
-        unsafe { to.as_mut_ptr().add(i).cast::<[f32; 8]>().write(from.add(i).cast::<[f32; 8]>().read()) };
-        i += 8;
-    }
-    for i in i..to.len() {
-        // SAFETY: as promised by the caller.
-        to[i] = unsafe { *from.add(i) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Register tiles: the inner loops of a contraction whose operands had to be packed.
 
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// Rows and columns of an outer-product tile. Two vectors of columns make twelve accumulators: enough to keep the
 /// multipliers busy, and few enough for sixteen registers. Narrower vectors take the columns in several goes.
@@ -68,12 +69,78 @@ fn outer<S: Simd>(simd: S, k: usize, a: &[f32], b: &[f32], at: usize, tile: &mut
     }
 }
 
-/// `store(row of a, row of b, tile)` for each tile of rows, where `tile[i][j] = sum over k of a[i][k] * b[j][k]`. Rows are
-/// `k` long, a multiple of [`INNER_PAD`]; their numbers are multiples of [`INNER_ROWS`] and [`INNER_COLUMNS`].
-pub(super) struct InnerTiles<'a, F> {
-    pub k: usize,
+/// As [`OuterTiles`], with B read at `b[offsets[k] + position]`: `store(strip of a, position, tile)` for every
+/// strip of `a` and every `COLUMNS`-th position.
+pub(super) struct ShiftedTiles<'a, F> {
     pub a: &'a [f32],
     pub b: &'a [f32],
+    pub offsets: &'a [usize],
+    pub positions: Range<usize>,
+    pub store: F,
+}
+
+impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for ShiftedTiles<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        const V: usize = 2;
+        let k = self.offsets.len();
+        let reach = self.offsets.iter().max().expect("taps") + self.positions.end.next_multiple_of(COLUMNS);
+        assert!(reach <= self.b.len() && COLUMNS % (V * S::F32_LANES) == 0);
+        let mut tile = [[0f32; COLUMNS]; ROWS];
+        for position in self.positions.clone().step_by(COLUMNS) {
+            for (i, a) in self.a.chunks_exact(k * ROWS).enumerate() {
+                for at in (0..COLUMNS).step_by(V * S::F32_LANES) {
+                    let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
+                    for (&offset, a) in self.offsets.iter().zip(a.chunks_exact(ROWS)) {
+                        let mut row = [simd.splat_f32s(0.0); V];
+                        for v in 0..V {
+                            // SAFETY: within reach of the padded copy, as asserted.
+                            row[v] = unsafe {
+                                self.b
+                                    .as_ptr()
+                                    .add(offset + position + at + v * S::F32_LANES)
+                                    .cast::<S::f32s>()
+                                    .read_unaligned()
+                            };
+                        }
+                        for r in 0..ROWS {
+                            let x = simd.splat_f32s(a[r]);
+                            for v in 0..V {
+                                acc[r][v] = simd.mul_add_e_f32s(x, row[v], acc[r][v]);
+                            }
+                        }
+                    }
+                    for r in 0..ROWS {
+                        for v in 0..V {
+                            // SAFETY: inside row r of the tile.
+                            unsafe {
+                                tile[r]
+                                    .as_mut_ptr()
+                                    .add(at + v * S::F32_LANES)
+                                    .cast::<S::f32s>()
+                                    .write_unaligned(acc[r][v])
+                            }
+                        }
+                    }
+                }
+                (self.store)(i, position, &tile);
+            }
+        }
+    }
+}
+
+/// `store(row of a, row of b, tile)` for each tile of rows, where `tile[i][j] = sum over k of a[i][k] * b[j][k]`. A row is
+/// `parts` pieces of `k` elements, a multiple of [`INNER_PAD`]. Rows of `a` are dense, and their number a multiple of
+/// [`INNER_ROWS`]; piece `p` of row `j` of `b` begins at `offsets[j] + p * stride`.
+pub(super) struct InnerTiles<'a, F> {
+    pub k: usize,
+    pub parts: usize,
+    pub a: &'a [f32],
+    pub b: &'a [f32],
+    pub offsets: &'a [usize],
+    pub stride: usize,
     pub store: F,
 }
 
@@ -82,23 +149,31 @@ impl<F: FnMut(usize, usize, &[[f32; INNER_COLUMNS]; INNER_ROWS])> WithSimd for I
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let k = self.k;
-        for (j, b) in self.b.chunks_exact(k * INNER_COLUMNS).enumerate() {
-            for (i, a) in self.a.chunks_exact(k * INNER_ROWS).enumerate() {
+        let (k, row) = (self.k, self.k * self.parts);
+        let reach = self.offsets.iter().max().map_or(0, |o| o + (self.parts - 1) * self.stride + k);
+        assert!(reach <= self.b.len() && k % S::F32_LANES == 0 && self.a.len() % (row * INNER_ROWS) == 0);
+        // A strip of a stays in the first-level cache while b passes by.
+        for (i, a) in self.a.chunks_exact(row * INNER_ROWS).enumerate() {
+            for (j, offsets) in self.offsets.chunks(INNER_COLUMNS).enumerate() {
+                // The last tile may lack columns; it computes one of them again.
+                let offset: [usize; INNER_COLUMNS] = std::array::from_fn(|c| offsets[c.min(offsets.len() - 1)]);
                 let mut acc = [[simd.splat_f32s(0.0); INNER_COLUMNS]; INNER_ROWS];
-                for at in (0..k).step_by(S::F32_LANES) {
-                    // SAFETY: k is a multiple of every vector length, so all reads are inside the rows.
-                    let read = |p: &[f32], row: usize| unsafe {
-                        p.as_ptr().add(row * k + at).cast::<S::f32s>().read_unaligned()
+                for part in 0..self.parts {
+                    let read = |p: &[f32], at: usize| {
+                        // SAFETY: inside the rows, as asserted.
+                        unsafe { p.as_ptr().add(at).cast::<S::f32s>().read_unaligned() }
                     };
-                    let mut y = [simd.splat_f32s(0.0); INNER_COLUMNS];
-                    for (c, y) in y.iter_mut().enumerate() {
-                        *y = read(b, c);
-                    }
-                    for r in 0..INNER_ROWS {
-                        let x = read(a, r);
+                    let (a_at, b_at) = (part * k, part * self.stride);
+                    for at in (0..k).step_by(S::F32_LANES) {
+                        let mut y = [simd.splat_f32s(0.0); INNER_COLUMNS];
                         for c in 0..INNER_COLUMNS {
-                            acc[r][c] = simd.mul_add_e_f32s(x, y[c], acc[r][c]);
+                            y[c] = read(self.b, offset[c] + b_at + at);
+                        }
+                        for r in 0..INNER_ROWS {
+                            let x = read(a, r * row + a_at + at);
+                            for c in 0..INNER_COLUMNS {
+                                acc[r][c] = simd.mul_add_e_f32s(x, y[c], acc[r][c]);
+                            }
                         }
                     }
                 }

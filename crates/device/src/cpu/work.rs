@@ -1,0 +1,311 @@
+//! The products of one block of C: how its operands are packed, or copied, and multiplied by register tiles.
+
+use super::CpuIo;
+use super::contraction::{Block, Form, INNER_K, Scratch, Target, unravel, unravel_into};
+use super::interpret::run_tasks;
+use super::rows::{Rows, dot};
+use super::shifted::Shifted;
+use super::source::copy;
+use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS, ShiftedTiles};
+use crate::Affine;
+use crate::kernels::Contraction;
+use std::ops::Range;
+
+/// Inner extent of a packed block: a strip of B (32 columns) fits the first-level cache.
+const K_BLOCK: usize = 256;
+/// Elements of a block's images, copied for shifted reads, that stay in the second-level cache.
+const COPIED: usize = 1 << 16;
+
+/// A contraction under way.
+pub(super) struct Work<'a> {
+    pub c: &'a Contraction,
+    pub io: &'a CpuIo,
+    pub form: Form,
+    pub k: usize,
+    /// For [`Form::Outer`] and [`Form::Shifted`]: A as strips of rows, for each batch and block of k.
+    pub packed_a: Vec<f32>,
+}
+
+impl Work<'_> {
+    fn strips(&self) -> usize {
+        self.c.sizes().1.div_ceil(ROWS)
+    }
+
+    /// Packs A, row by row, into strips [block of k][strip][k][row].
+    pub fn pack_a(&self) -> Vec<f32> {
+        if !matches!(self.form, Form::Outer | Form::Shifted(_)) {
+            return vec![];
+        }
+        let (c, b) = (self.c, self.c.batch.len());
+        let (batch, m, _, k) = c.sizes();
+        let strips = self.strips();
+        let mut packed = vec![0f32; batch * strips * ROWS * k];
+        let to = Target { to: packed.as_mut_ptr(), rows: vec![], columns: vec![] };
+        run_tasks(batch * strips, |tasks| {
+            let mut rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, 0..k);
+            let mut row = vec![0f32; k];
+            // Capture the whole target: its pointer alone may not cross threads.
+            let to = &to;
+            for t in tasks {
+                let (batch, strip) = (t / strips, t % strips);
+                let of_batch = unravel(batch, &c.batch);
+                for i in 0..ROWS.min(m - strip * ROWS) {
+                    rows.select(&[(0, &of_batch), (b, &unravel(strip * ROWS + i, &c.m))]);
+                    rows.read(&mut row);
+                    for (x, k0) in row.chunks(K_BLOCK).zip((0..k).step_by(K_BLOCK)) {
+                        let at = self.place_a(batch, k0) + strip * ROWS * x.len() + i;
+                        for (j, &x) in x.iter().enumerate() {
+                            // SAFETY: strips are disjoint.
+                            unsafe { *to.to.add(at + j * ROWS) = x }
+                        }
+                    }
+                }
+            }
+        });
+        packed
+    }
+
+    /// Where the strips of a batch and of the block of k from `k0` start.
+    fn place_a(&self, batch: usize, k0: usize) -> usize {
+        (batch * self.k + k0) * self.strips() * ROWS
+    }
+
+    /// Block of C = sum over `range` of k.
+    pub fn block(&self, block: &Block, range: Range<usize>, target: &Target, base: isize, scratch: &mut Scratch) {
+        if range.is_empty() {
+            let zeros = vec![0.0; block.columns.len()];
+            block.rows.clone().for_each(|i| target.put(base, i, block.columns.start, &zeros, true));
+            return;
+        }
+        match &self.form {
+            Form::Plain(strides) => self.plain(block, *strides, target, base),
+            Form::Outer => self.outer(block, target, base, scratch),
+            Form::Inner => self.inner(block, range, target, base, scratch),
+            Form::Shifted(shifted) => self.shifted(shifted, block, target, base, scratch),
+            Form::InnerShifted(shifted) => self.inner_shifted(shifted, block, range, target, base, scratch),
+        }
+    }
+
+    fn shifted(&self, shifted: &Shifted, block: &Block, target: &Target, base: isize, scratch: &mut Scratch) {
+        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
+        // Which image: the sub-axes of n before its rows and columns.
+        let outer = &c.n[..c.n.len() - 2];
+        let image = unravel(block.columns.start / block.columns.len(), outer);
+        let at = &c.b.base;
+        let from =
+            at.offset + dot(&at.strides[..b], &unravel(block.batch, &c.batch)) + dot(&at.strides[b + kl..], &image);
+        let (planes, height) = (self.k / shifted.taps(), shifted.height());
+        let area = shifted.area(height);
+        // The last tile reads past the last position.
+        scratch.b.resize(planes * area + COLUMNS, 0.0);
+        // SAFETY: the reader's range is inside the input.
+        unsafe {
+            let from = self.io.input::<f32>(1).0.offset(from as isize);
+            shifted.copy(from, 0..planes, 0..height, area, &mut scratch.b);
+        }
+        let offsets = shifted.offsets(planes, area);
+        for k0 in (0..self.k).step_by(K_BLOCK) {
+            let len = K_BLOCK.min(self.k - k0);
+            let a = self.place_a(block.batch, k0) + block.rows.start * len;
+            let strips = block.rows.len().div_ceil(ROWS);
+            pulp::Arch::new().dispatch(ShiftedTiles {
+                a: &self.packed_a[a..a + strips * ROWS * len],
+                b: &scratch.b,
+                offsets: &offsets[k0..k0 + len],
+                positions: 0..height * shifted.wide,
+                store: |i: usize, position: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
+                        shifted.rows(position, row, |column, values| {
+                            target.put(base, r, block.columns.start + column, values, k0 == 0);
+                        });
+                    }
+                },
+            });
+        }
+    }
+
+    fn plain(&self, block: &Block, [am, ak, bk, bn]: [i64; 4], target: &Target, base: isize) {
+        let c = self.c;
+        let of_batch = unravel(block.batch, &c.batch);
+        let start = |a: &Affine| a.offset + dot(&a.strides[..of_batch.len()], &of_batch);
+        let a = start(&c.a.base) + am * block.rows.start as i64;
+        let b = start(&c.b.base) + bn * block.columns.start as i64;
+        let step = |t: &[isize]| if t.len() > 1 { t[1] - t[0] } else { 0 };
+        // SAFETY: readers and writer stay inside their buffers; no other task writes this block.
+        unsafe {
+            gemm::gemm(
+                block.rows.len(),
+                block.columns.len(),
+                self.k,
+                target.to.offset(base + target.rows[block.rows.start] + target.columns[block.columns.start]),
+                step(&target.columns),
+                step(&target.rows),
+                false,
+                self.io.input::<f32>(0).0.offset(a as isize),
+                ak as isize,
+                am as isize,
+                self.io.input::<f32>(1).0.offset(b as isize),
+                bn as isize,
+                bk as isize,
+                1.0f32,
+                1.0f32,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            )
+        }
+    }
+
+    fn outer(&self, block: &Block, target: &Target, base: isize, scratch: &mut Scratch) {
+        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
+        let of_batch = unravel(block.batch, &c.batch);
+        let mut rows = Rows::new(&c.b, self.io.input(1).0, b + kl, &c.n, block.columns.clone());
+        let columns = block.columns.len();
+        let strips = columns.div_ceil(COLUMNS);
+        scratch.row.clear();
+        scratch.row.resize(strips * COLUMNS, 0.0);
+        let mut index = vec![0; kl];
+        for k0 in (0..self.k).step_by(K_BLOCK) {
+            let len = K_BLOCK.min(self.k - k0);
+            scratch.b.resize(strips * COLUMNS * len, 0.0);
+            pulp::Arch::new().dispatch(|| {
+                for k in 0..len {
+                    unravel_into(k0 + k, &c.k, &mut index);
+                    rows.select(&[(0, &of_batch), (b, &index)]);
+                    rows.read(&mut scratch.row[..columns]);
+                    for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
+                        let at = (s * len + k) * COLUMNS;
+                        scratch.b[at..at + COLUMNS].copy_from_slice(x);
+                    }
+                }
+            });
+            let a = self.place_a(block.batch, k0) + block.rows.start * len;
+            let a_strips = block.rows.len().div_ceil(ROWS);
+            pulp::Arch::new().dispatch(OuterTiles {
+                k: len,
+                a: &self.packed_a[a..a + a_strips * ROWS * len],
+                b: &scratch.b,
+                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                    let column = block.columns.start + j * COLUMNS;
+                    let width = COLUMNS.min(block.columns.end - column);
+                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
+                        target.put(base, r, column, &row[..width], k0 == 0);
+                    }
+                },
+            });
+        }
+    }
+
+    fn inner(&self, block: &Block, range: Range<usize>, target: &Target, base: isize, scratch: &mut Scratch) {
+        let (c, b) = (self.c, self.c.batch.len());
+        let of_batch = unravel(block.batch, &c.batch);
+        for k0 in range.clone().step_by(INNER_K) {
+            let span = k0..(k0 + INNER_K).min(range.end);
+            let len = span.len().next_multiple_of(INNER_PAD);
+            // Rows of both, padded with zeros: to whole vectors, and to whole tiles.
+            let pack =
+                |to: &mut Vec<f32>, rows: &mut Rows, of: &Range<usize>, extents: &[usize], first, tile: usize| {
+                    to.clear();
+                    to.resize(of.len().next_multiple_of(tile) * len, 0.0);
+                    pulp::Arch::new().dispatch(|| {
+                        for (i, to) in of.clone().zip(to.chunks_exact_mut(len)) {
+                            rows.select(&[(0, &of_batch), (first, &unravel(i, extents))]);
+                            rows.read(&mut to[..span.len()]);
+                        }
+                    })
+                };
+            let mut a_rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, span.clone());
+            pack(&mut scratch.a, &mut a_rows, &block.rows, &c.m, b, INNER_ROWS);
+            let mut b_rows = Rows::new(&c.b, self.io.input(1).0, b, &c.k, span.clone());
+            pack(&mut scratch.b, &mut b_rows, &block.columns, &c.n, b + c.k.len(), 1);
+            let offsets: Vec<usize> = (0..block.columns.len()).map(|j| j * len).collect();
+            let (first, parts) = (k0 == range.start, 1);
+            self.inner_tiles(block, [len, parts, 0], &offsets, target, base, first, scratch);
+        }
+    }
+
+    /// Adds the products of the rows in `scratch` to a block of C: of `k` elements in each of `parts` pieces, those of B
+    /// `stride` apart.
+    fn inner_tiles(
+        &self,
+        block: &Block,
+        [k, parts, stride]: [usize; 3],
+        offsets: &[usize],
+        target: &Target,
+        base: isize,
+        first: bool,
+        scratch: &Scratch,
+    ) {
+        pulp::Arch::new().dispatch(InnerTiles {
+            k,
+            parts,
+            a: &scratch.a,
+            b: &scratch.b,
+            offsets,
+            stride,
+            store: |i: usize, j: usize, tile: &[[f32; INNER_COLUMNS]; INNER_ROWS]| {
+                let column = block.columns.start + j;
+                let width = INNER_COLUMNS.min(block.columns.end - column);
+                for (r, row) in (block.rows.start + i..block.rows.end).zip(tile) {
+                    target.put(base, r, column, &row[..width], first);
+                }
+            },
+        });
+    }
+
+    /// `range` counts bands of images.
+    fn inner_shifted(
+        &self,
+        shifted: &Shifted,
+        block: &Block,
+        range: Range<usize>,
+        target: &Target,
+        base: isize,
+        scratch: &mut Scratch,
+    ) {
+        let (c, b, taps) = (self.c, self.c.batch.len(), shifted.taps());
+        let images = &c.k[..c.k.len() - 2];
+        let (height, band) = (shifted.height(), shifted.band());
+        let bands = height.div_ceil(band);
+        let planes = block.columns.start / taps..block.columns.end / taps;
+        let area = shifted.area(band);
+        // Positions of a band, those past the width of the image zero in A.
+        let k = (band * shifted.wide).next_multiple_of(INNER_PAD);
+        let offsets = shifted.offsets(planes.len(), area);
+        let of_batch = unravel(block.batch, &c.batch);
+        let a_rows: Vec<i64> =
+            block.rows.clone().map(|i| dot(&c.a.base.strides[b..b + c.m.len()], &unravel(i, &c.m))).collect();
+        let at_once = (COPIED / (planes.len() * area).max(block.rows.len() * k)).min(INNER_K / k).max(1);
+        let mut start = range.start;
+        while start < range.end {
+            let parts = at_once.min(range.end - start);
+            scratch.a.clear();
+            scratch.a.resize(block.rows.len().next_multiple_of(INNER_ROWS) * parts * k, 0.0);
+            scratch.b.resize(parts * planes.len() * area, 0.0);
+            for part in 0..parts {
+                let (image, band_at) = (unravel((start + part) / bands, images), (start + part) % bands * band);
+                let rows = band_at..(band_at + band).min(height);
+                let place = |a: &Affine, k_axis: usize| {
+                    a.offset + dot(&a.strides[..b], &of_batch) + dot(&a.strides[k_axis..k_axis + images.len()], &image)
+                };
+                let to = &mut scratch.b[part * planes.len() * area..(part + 1) * planes.len() * area];
+                // SAFETY: readers stay inside their inputs.
+                unsafe {
+                    let from = self.io.input::<f32>(1).0.offset(place(&c.b.base, b) as isize);
+                    shifted.copy(from, planes.clone(), rows.clone(), area, to);
+                    let from = self.io.input::<f32>(0).0.offset(place(&c.a.base, b + c.m.len()) as isize);
+                    for (i, row) in a_rows.iter().enumerate() {
+                        let to = &mut scratch.a[(i * parts + part) * k..(i * parts + part + 1) * k];
+                        for (y, to) in rows.clone().zip(to.chunks_mut(shifted.wide)) {
+                            copy(from.offset(*row as isize + (y * shifted.width) as isize), &mut to[..shifted.width]);
+                        }
+                    }
+                }
+            }
+            let first = start == range.start;
+            self.inner_tiles(block, [k, parts, planes.len() * area], &offsets, target, base, first, scratch);
+            start += parts;
+        }
+    }
+}
