@@ -53,10 +53,10 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     // A long sum may be split where this makes up for few blocks: between elements, or between images.
     let (terms, least) = match &work.form {
         Form::Inner => (k, INNER_K),
-        Form::InnerShifted(s) => (s.bands(k), s.bands(k).min(2)),
-        _ => (k, k),
+        Form::InnerShifted(s) => (s.bands(k), 2),
+        _ => (k, usize::MAX),
     };
-    let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least.max(1)).max(1));
+    let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least).max(1));
     if splits == 1 {
         let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
         run_tasks(blocks.count(), |tasks| {

@@ -66,8 +66,7 @@ enum How {
 impl Interpreter {
     /// Input `i` of the expression is `sources[i]`. Indices are linear over `domain`.
     pub fn new(mut expr: Expr, mut domain: Vec<usize>, outputs: Vec<ExprId>, sources: Vec<Source>) -> Interpreter {
-        let rank = domain.len();
-        collapse(&mut domain, rank, &mut expr);
+        collapse(&mut domain, 0, &mut expr);
         if domain.is_empty() {
             domain.push(1);
             expr.affines_mut().into_iter().for_each(|a| a.strides.push(0));

@@ -53,7 +53,7 @@ impl Shifted {
         }
         let ([oy, ox], [r, s]) =
             ([0, 1].map(|i| first + over.len() - 2 + i), [0, 1].map(|i| other + others.len() - 2 + i));
-        let [(y, ky), (x, kx)] = coordinates(c, [(oy, r), (ox, s)])?;
+        let [y, x] = coordinates(c, [(oy, r), (ox, s)])?;
         let ([height, width], [th, tw]) = (last_two(over), last_two(others));
         let taps = |a: &Affine, axis: usize, n: usize| {
             (0..n as i64).map(|t| a.offset + a.strides[axis] * t).collect::<Vec<_>>()
@@ -73,7 +73,7 @@ impl Shifted {
         let taps =
             ty.iter().flat_map(|y| tx.iter().map(move |x| (y - y0) as usize * wide + (x - x0) as usize)).collect();
         let lens = [y.len, x.len];
-        Some(Shifted { height, width, wide, more, taps, low: [y0, x0], planes, lens, strides: [ky, kx] })
+        Some(Shifted { height, width, wide, more, taps, low: [y0, x0], planes, lens, strides: [y.stride, x.stride] })
     }
 
     /// Rows of positions in an image.
@@ -113,7 +113,7 @@ impl Shifted {
     }
 
     /// Copies what rows `rows` of positions read of the given planes of an image, whose first element is `from`, with zeros
-    /// around it; [`Shifted::area`] of `area_rows` for each plane.
+    /// around it. A plane's copy takes `area` elements, see [`Shifted::area`].
     ///
     /// # Safety
     /// The image must lie inside the input.
@@ -165,9 +165,9 @@ fn last_two<T: Copy>(v: &[T]) -> [T; 2] {
     [v[v.len() - 2], v[v.len() - 1]]
 }
 
-/// The coordinates of B that walk the given pairs of sub-axes (position, tap), and their strides in memory. Where nothing
-/// is padded there are none in the access, and the base says as much.
-fn coordinates(c: &Contraction, axes: [(usize, usize); 2]) -> Option<[(Coord, i64); 2]> {
+/// The coordinates of B that walk the given pairs of sub-axes (position, tap). Where nothing is padded there are
+/// none in the access, and the base says as much.
+fn coordinates(c: &Contraction, axes: [(usize, usize); 2]) -> Option<[Coord; 2]> {
     let base = &c.b.base.strides;
     let coords: Vec<Coord> = match &c.b.coords[..] {
         [y, x] if axes.iter().all(|&(o, t)| base[o] == 0 && base[t] == 0) => vec![y.clone(), x.clone()],
@@ -188,7 +188,7 @@ fn coordinates(c: &Contraction, axes: [(usize, usize); 2]) -> Option<[(Coord, i6
             && c.affine.strides.iter().enumerate().all(|(i, &s)| s == 0 || i == o || i == t)
     };
     match &coords[..] {
-        [y, x] if only(y, axes[0]) && only(x, axes[1]) => Some([(y.clone(), y.stride), (x.clone(), x.stride)]),
+        [y, x] if only(y, axes[0]) && only(x, axes[1]) => Some([y.clone(), x.clone()]),
         _ => None,
     }
 }

@@ -1,7 +1,6 @@
-//! Register tiles: the inner loops of a contraction whose operands had to be packed.
+//! Register tiles: the inner loops of a contraction whose operands were packed or copied.
 
 use pulp::{Simd, WithSimd};
-use std::ops::Range;
 
 /// Rows and columns of an outer-product tile. Two vectors of columns make twelve accumulators: enough to keep the
 /// multipliers busy, and few enough for sixteen registers. Narrower vectors take the columns in several goes.
@@ -15,11 +14,13 @@ pub(super) const INNER_COLUMNS: usize = 3;
 pub(super) const INNER_PAD: usize = 16;
 
 /// `store(strip of a, strip of b, tile)` for each pair of strips, where `tile[i][j] = sum over k of a[k][i] * b[k][j]`.
-/// Strips are dense: `a` has `[k][ROWS]` for each, `b` has `[k][COLUMNS]`.
+/// A strip of `a` is dense: `[k][ROWS]`. Row k of strip `j` of `b` is `COLUMNS` elements from `offsets[k] + j * stride` on.
 pub(super) struct OuterTiles<'a, F> {
-    pub k: usize,
     pub a: &'a [f32],
     pub b: &'a [f32],
+    pub offsets: &'a [usize],
+    pub strips: usize,
+    pub stride: usize,
     pub store: F,
 }
 
@@ -28,82 +29,22 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let mut tile = [[0f32; COLUMNS]; ROWS];
-        // A strip of b stays in the first-level cache while the strips of a pass by.
-        for (j, b) in self.b.chunks_exact(self.k * COLUMNS).enumerate() {
-            for (i, a) in self.a.chunks_exact(self.k * ROWS).enumerate() {
-                for at in (0..COLUMNS).step_by(S::F32_LANES * 2) {
-                    outer::<S>(simd, self.k, a, b, at, &mut tile);
-                }
-                (self.store)(i, j, &tile);
-            }
-        }
-    }
-}
-
-/// Columns `at..at + 2 * lanes` of a tile.
-#[inline(always)]
-fn outer<S: Simd>(simd: S, k: usize, a: &[f32], b: &[f32], at: usize, tile: &mut [[f32; COLUMNS]; ROWS]) {
-    const V: usize = 2;
-    assert!(a.len() == k * ROWS && b.len() == k * COLUMNS && at + V * S::F32_LANES <= COLUMNS);
-    let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
-    for k in 0..k {
-        let mut row = [simd.splat_f32s(0.0); V];
-        for v in 0..V {
-            // SAFETY: inside row k of b, as asserted; vectors of pulp need no alignment.
-            row[v] = unsafe { b.as_ptr().add(k * COLUMNS + at + v * S::F32_LANES).cast::<S::f32s>().read_unaligned() };
-        }
-        for i in 0..ROWS {
-            // SAFETY: inside row k of a, as asserted.
-            let x = simd.splat_f32s(unsafe { *a.as_ptr().add(k * ROWS + i) });
-            for v in 0..V {
-                acc[i][v] = simd.mul_add_e_f32s(x, row[v], acc[i][v]);
-            }
-        }
-    }
-    for i in 0..ROWS {
-        for v in 0..V {
-            // SAFETY: inside row i of the tile, as asserted.
-            unsafe { tile[i].as_mut_ptr().add(at + v * S::F32_LANES).cast::<S::f32s>().write_unaligned(acc[i][v]) }
-        }
-    }
-}
-
-/// As [`OuterTiles`], with B read at `b[offsets[k] + position]`: `store(strip of a, position, tile)` for every
-/// strip of `a` and every `COLUMNS`-th position.
-pub(super) struct ShiftedTiles<'a, F> {
-    pub a: &'a [f32],
-    pub b: &'a [f32],
-    pub offsets: &'a [usize],
-    pub positions: Range<usize>,
-    pub store: F,
-}
-
-impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for ShiftedTiles<'_, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
         const V: usize = 2;
         let k = self.offsets.len();
-        let reach = self.offsets.iter().max().expect("taps") + self.positions.end.next_multiple_of(COLUMNS);
+        let reach = self.offsets.iter().max().map_or(0, |o| o + (self.strips - 1) * self.stride + COLUMNS);
         assert!(reach <= self.b.len() && COLUMNS % (V * S::F32_LANES) == 0);
         let mut tile = [[0f32; COLUMNS]; ROWS];
-        for position in self.positions.clone().step_by(COLUMNS) {
+        // A strip of b stays in the first-level cache while the strips of a pass by.
+        for j in 0..self.strips {
             for (i, a) in self.a.chunks_exact(k * ROWS).enumerate() {
                 for at in (0..COLUMNS).step_by(V * S::F32_LANES) {
                     let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
                     for (&offset, a) in self.offsets.iter().zip(a.chunks_exact(ROWS)) {
                         let mut row = [simd.splat_f32s(0.0); V];
                         for v in 0..V {
-                            // SAFETY: within reach of the padded copy, as asserted.
-                            row[v] = unsafe {
-                                self.b
-                                    .as_ptr()
-                                    .add(offset + position + at + v * S::F32_LANES)
-                                    .cast::<S::f32s>()
-                                    .read_unaligned()
-                            };
+                            let at = offset + j * self.stride + at + v * S::F32_LANES;
+                            // SAFETY: within reach, as asserted; vectors of pulp need no alignment.
+                            row[v] = unsafe { self.b.as_ptr().add(at).cast::<S::f32s>().read_unaligned() };
                         }
                         for r in 0..ROWS {
                             let x = simd.splat_f32s(a[r]);
@@ -114,18 +55,15 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for ShiftedTiles<
                     }
                     for r in 0..ROWS {
                         for v in 0..V {
-                            // SAFETY: inside row r of the tile.
+                            // SAFETY: inside row r of the tile, as asserted.
                             unsafe {
-                                tile[r]
-                                    .as_mut_ptr()
-                                    .add(at + v * S::F32_LANES)
-                                    .cast::<S::f32s>()
-                                    .write_unaligned(acc[r][v])
+                                let to = tile[r].as_mut_ptr().add(at + v * S::F32_LANES);
+                                to.cast::<S::f32s>().write_unaligned(acc[r][v])
                             }
                         }
                     }
                 }
-                (self.store)(i, position, &tile);
+                (self.store)(i, j, &tile);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::interpret::run_tasks;
 use super::rows::{Rows, dot};
 use super::shifted::Shifted;
 use super::source::copy;
-use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS, ShiftedTiles};
+use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS};
 use crate::Affine;
 use crate::kernels::Contraction;
 use std::ops::Range;
@@ -91,9 +91,7 @@ impl Work<'_> {
         // Which image: the sub-axes of n before its rows and columns.
         let outer = &c.n[..c.n.len() - 2];
         let image = unravel(block.columns.start / block.columns.len(), outer);
-        let at = &c.b.base;
-        let from =
-            at.offset + dot(&at.strides[..b], &unravel(block.batch, &c.batch)) + dot(&at.strides[b + kl..], &image);
+        let from = start(&c.b.base, &unravel(block.batch, &c.batch), b + kl, &image);
         let (planes, height) = (self.k / shifted.taps(), shifted.height());
         let area = shifted.area(height);
         // The last tile reads past the last position.
@@ -108,14 +106,15 @@ impl Work<'_> {
             let len = K_BLOCK.min(self.k - k0);
             let a = self.place_a(block.batch, k0) + block.rows.start * len;
             let strips = block.rows.len().div_ceil(ROWS);
-            pulp::Arch::new().dispatch(ShiftedTiles {
+            pulp::Arch::new().dispatch(OuterTiles {
                 a: &self.packed_a[a..a + strips * ROWS * len],
                 b: &scratch.b,
                 offsets: &offsets[k0..k0 + len],
-                positions: 0..height * shifted.wide,
-                store: |i: usize, position: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                strips: (height * shifted.wide).div_ceil(COLUMNS),
+                stride: COLUMNS,
+                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
                     for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        shifted.rows(position, row, |column, values| {
+                        shifted.rows(j * COLUMNS, row, |column, values| {
                             target.put(base, r, block.columns.start + column, values, k0 == 0);
                         });
                     }
@@ -127,9 +126,8 @@ impl Work<'_> {
     fn plain(&self, block: &Block, [am, ak, bk, bn]: [i64; 4], target: &Target, base: isize) {
         let c = self.c;
         let of_batch = unravel(block.batch, &c.batch);
-        let start = |a: &Affine| a.offset + dot(&a.strides[..of_batch.len()], &of_batch);
-        let a = start(&c.a.base) + am * block.rows.start as i64;
-        let b = start(&c.b.base) + bn * block.columns.start as i64;
+        let a = start(&c.a.base, &of_batch, 0, &[]) + am * block.rows.start as i64;
+        let b = start(&c.b.base, &of_batch, 0, &[]) + bn * block.columns.start as i64;
         let step = |t: &[isize]| if t.len() > 1 { t[1] - t[0] } else { 0 };
         // SAFETY: readers and writer stay inside their buffers; no other task writes this block.
         unsafe {
@@ -166,26 +164,27 @@ impl Work<'_> {
         scratch.row.clear();
         scratch.row.resize(strips * COLUMNS, 0.0);
         let mut index = vec![0; kl];
+        let offsets: Vec<usize> = (0..K_BLOCK.min(self.k)).map(|k| k * COLUMNS).collect();
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
             scratch.b.resize(strips * COLUMNS * len, 0.0);
-            pulp::Arch::new().dispatch(|| {
-                for k in 0..len {
-                    unravel_into(k0 + k, &c.k, &mut index);
-                    rows.select(&[(0, &of_batch), (b, &index)]);
-                    rows.read(&mut scratch.row[..columns]);
-                    for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
-                        let at = (s * len + k) * COLUMNS;
-                        scratch.b[at..at + COLUMNS].copy_from_slice(x);
-                    }
+            for k in 0..len {
+                unravel_into(k0 + k, &c.k, &mut index);
+                rows.select(&[(0, &of_batch), (b, &index)]);
+                rows.read(&mut scratch.row[..columns]);
+                for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
+                    let at = (s * len + k) * COLUMNS;
+                    scratch.b[at..at + COLUMNS].copy_from_slice(x);
                 }
-            });
+            }
             let a = self.place_a(block.batch, k0) + block.rows.start * len;
             let a_strips = block.rows.len().div_ceil(ROWS);
             pulp::Arch::new().dispatch(OuterTiles {
-                k: len,
                 a: &self.packed_a[a..a + a_strips * ROWS * len],
                 b: &scratch.b,
+                offsets: &offsets[..len],
+                strips,
+                stride: len * COLUMNS,
                 store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
                     let column = block.columns.start + j * COLUMNS;
                     let width = COLUMNS.min(block.columns.end - column);
@@ -208,12 +207,10 @@ impl Work<'_> {
                 |to: &mut Vec<f32>, rows: &mut Rows, of: &Range<usize>, extents: &[usize], first, tile: usize| {
                     to.clear();
                     to.resize(of.len().next_multiple_of(tile) * len, 0.0);
-                    pulp::Arch::new().dispatch(|| {
-                        for (i, to) in of.clone().zip(to.chunks_exact_mut(len)) {
-                            rows.select(&[(0, &of_batch), (first, &unravel(i, extents))]);
-                            rows.read(&mut to[..span.len()]);
-                        }
-                    })
+                    for (i, to) in of.clone().zip(to.chunks_exact_mut(len)) {
+                        rows.select(&[(0, &of_batch), (first, &unravel(i, extents))]);
+                        rows.read(&mut to[..span.len()]);
+                    }
                 };
             let mut a_rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, span.clone());
             pack(&mut scratch.a, &mut a_rows, &block.rows, &c.m, b, INNER_ROWS);
@@ -277,24 +274,22 @@ impl Work<'_> {
         let a_rows: Vec<i64> =
             block.rows.clone().map(|i| dot(&c.a.base.strides[b..b + c.m.len()], &unravel(i, &c.m))).collect();
         let at_once = (COPIED / (planes.len() * area).max(block.rows.len() * k)).min(INNER_K / k).max(1);
-        let mut start = range.start;
-        while start < range.end {
-            let parts = at_once.min(range.end - start);
+        let mut done = range.start;
+        while done < range.end {
+            let parts = at_once.min(range.end - done);
             scratch.a.clear();
             scratch.a.resize(block.rows.len().next_multiple_of(INNER_ROWS) * parts * k, 0.0);
             scratch.b.resize(parts * planes.len() * area, 0.0);
             for part in 0..parts {
-                let (image, band_at) = (unravel((start + part) / bands, images), (start + part) % bands * band);
+                let (image, band_at) = (unravel((done + part) / bands, images), (done + part) % bands * band);
                 let rows = band_at..(band_at + band).min(height);
-                let place = |a: &Affine, k_axis: usize| {
-                    a.offset + dot(&a.strides[..b], &of_batch) + dot(&a.strides[k_axis..k_axis + images.len()], &image)
-                };
                 let to = &mut scratch.b[part * planes.len() * area..(part + 1) * planes.len() * area];
                 // SAFETY: readers stay inside their inputs.
                 unsafe {
-                    let from = self.io.input::<f32>(1).0.offset(place(&c.b.base, b) as isize);
+                    let from = self.io.input::<f32>(1).0.offset(start(&c.b.base, &of_batch, b, &image) as isize);
                     shifted.copy(from, planes.clone(), rows.clone(), area, to);
-                    let from = self.io.input::<f32>(0).0.offset(place(&c.a.base, b + c.m.len()) as isize);
+                    let from =
+                        self.io.input::<f32>(0).0.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
                     for (i, row) in a_rows.iter().enumerate() {
                         let to = &mut scratch.a[(i * parts + part) * k..(i * parts + part + 1) * k];
                         for (y, to) in rows.clone().zip(to.chunks_mut(shifted.wide)) {
@@ -303,9 +298,14 @@ impl Work<'_> {
                     }
                 }
             }
-            let first = start == range.start;
+            let first = done == range.start;
             self.inner_tiles(block, [k, parts, planes.len() * area], &offsets, target, base, first, scratch);
-            start += parts;
+            done += parts;
         }
     }
+}
+
+/// The position at index `of_batch` of the batch and `index` of the sub-axes from `first` on.
+fn start(a: &Affine, of_batch: &[usize], first: usize, index: &[usize]) -> i64 {
+    a.offset + dot(&a.strides[..of_batch.len()], of_batch) + dot(&a.strides[first..first + index.len()], index)
 }
