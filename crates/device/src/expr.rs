@@ -20,6 +20,15 @@ pub enum ExprNode {
         /// Which element.
         access: Access,
     },
+    /// The element at a computed position of input `input`, seen flat; 0 where the position is `len` or more.
+    LoadAt {
+        /// Which of the kernel's inputs.
+        input: usize,
+        /// The position, u32.
+        index: ExprId,
+        /// Elements of the input.
+        len: usize,
+    },
     /// The value of an affine function of the index, as u32 (it must not be negative).
     Index(crate::Affine),
     /// Whether all coordinates are valid here, as bool.
@@ -150,6 +159,7 @@ impl Expr {
     pub fn args(&self, id: ExprId) -> Vec<ExprId> {
         match &self.nodes[id] {
             ExprNode::Unary(_, a) | ExprNode::Cast(a) | ExprNode::Bitcast(a) => vec![*a],
+            ExprNode::LoadAt { index, .. } => vec![*index],
             ExprNode::Binary(_, a, b) => vec![*a, *b],
             ExprNode::Select(c, a, b) => vec![*c, *a, *b],
             ExprNode::Philox { args, .. } => args.to_vec(),
@@ -160,6 +170,7 @@ impl Expr {
     /// The same node with every reference passed through `f`.
     pub fn map_args(node: &ExprNode, f: impl Fn(ExprId) -> ExprId) -> ExprNode {
         match node {
+            ExprNode::LoadAt { input, index, len } => ExprNode::LoadAt { input: *input, index: f(*index), len: *len },
             ExprNode::Unary(u, a) => ExprNode::Unary(*u, f(*a)),
             ExprNode::Cast(a) => ExprNode::Cast(f(*a)),
             ExprNode::Bitcast(a) => ExprNode::Bitcast(f(*a)),

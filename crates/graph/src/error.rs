@@ -85,6 +85,18 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// An index in the data was out of range. Nothing was read out of bounds, but what was computed is of no use.
+    #[error("{op} at {site}: {count} indices in the data are not below {limit}")]
+    Index {
+        /// The operation that used it.
+        op: String,
+        /// Where that was built.
+        site: &'static Location<'static>,
+        /// What indices must stay below.
+        limit: usize,
+        /// How many did not, in this run.
+        count: usize,
+    },
     /// The state does not hold what the program needs, or holds something else by that name.
     #[error("state \"{name}\": {reason}")]
     State {

@@ -2,6 +2,7 @@
 
 mod autodiff;
 mod compile;
+pub mod contract;
 mod error;
 pub mod op;
 mod ops;
@@ -14,6 +15,7 @@ mod updates;
 
 pub use autodiff::{gradients, gradients_of};
 pub use compile::{CompileOptions, Dump};
+pub use contract::OpCase;
 pub use error::{Error, ShapeError, checked, fail};
 pub use op::Array;
 pub use ops::batch_norm::BatchNorm;
@@ -21,7 +23,7 @@ pub use ops::conv::ConvOptions;
 pub use ops::cross_entropy::CrossEntropy;
 pub use ops::leaf::{Init, Scalar};
 pub use ops::taps::Window;
-pub use ops::{NAMES, OpCase, registry};
+pub use ops::{NAMES, registry};
 pub use program::{Data, Outputs, Program, Summary};
 pub use state::State;
 pub use tensor::Tensor;

@@ -3,8 +3,9 @@
 use crate::Tensor;
 use crate::shape::{count, indices, position};
 use std::fmt::Debug;
+use std::sync::Arc;
 use wgrad_device::kernels::ReduceOp;
-use wgrad_device::{Affine, Binary, DType, Unary};
+use wgrad_device::{Affine, Binary, DType, Kernel, Unary};
 
 /// An operation: one file in `ops/`.
 ///
@@ -72,8 +73,12 @@ pub enum Lower<'a> {
     View(&'a dyn View),
     /// A fold over axes, which are dropped.
     Reduce(ReduceOp, &'a [usize]),
+    /// Elements of input 0, seen flat, at the positions that input 1 (u32) holds; 0 where there is no such element.
+    Take,
     /// A contraction of inputs 0 and 1.
     Contraction(ContractionSpec),
+    /// A kernel of the operation's own. Its inputs are the operation's, dense and row-major; its one output is the result.
+    Kernel(Arc<dyn Kernel>),
     /// Inputs laid one after another in one buffer; `offsets[i]` is where input `i` starts, in elements.
     Pack(Vec<usize>),
 }

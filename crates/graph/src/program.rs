@@ -1,6 +1,6 @@
 //! A compiled training step, ready to run.
 
-use crate::compile::{self, Base, CompileOptions, Dump, Place, Plan, megabytes, place_of_states};
+use crate::compile::{self, Base, CompileOptions, Dump, IndexCheck, Place, Plan, megabytes, place_of_states};
 use crate::{Error, State, Tensor, Updates};
 use std::collections::HashMap;
 use std::fmt;
@@ -194,7 +194,13 @@ impl Program {
         let slices = self.output_slices.lock().unwrap_or_else(|p| p.into_inner());
         let pending = self.device.read_later(&slices)?;
         let values = self.plan.outputs.iter().map(|(_, v)| (v.shape.clone(), v.dtype));
-        Ok(Outputs { list: values.zip(pending).map(|((shape, dtype), r)| (shape, dtype, Some(r))).collect() })
+        let mut list: Vec<_> = values.zip(pending).map(|((shape, dtype), r)| (shape, dtype, Some(r))).collect();
+        let counts = if self.plan.checks.is_empty() { None } else { list.pop().and_then(|(_, _, r)| r) };
+        let faults = match counts {
+            Some(counts) => Faults::Pending(counts, self.plan.checks.clone()),
+            None => Faults::Known(None),
+        };
+        Ok(Outputs { list, faults })
     }
 
     /// Sizes, work and memory, known before anything runs.
@@ -339,6 +345,15 @@ data! {
 /// The outputs of a run, on their way from the device.
 pub struct Outputs {
     list: Vec<(Vec<usize>, DType, Option<Readback>)>,
+    faults: Faults,
+}
+
+/// Indices from data that were too large.
+enum Faults {
+    /// Their counts are on the way.
+    Pending(Readback, Vec<IndexCheck>),
+    /// The first one: where, and how many.
+    Known(Option<(IndexCheck, u32)>),
 }
 
 impl Outputs {
@@ -398,6 +413,24 @@ impl Outputs {
             return Err(Error::Compile(format!("output {i} is {dtype}, not {}", dtypes[0])));
         }
         let pending = pending.take().ok_or_else(|| Error::Compile(format!("output {i} was taken before")))?;
-        Ok(pending.wait()?)
+        let bytes = pending.wait()?;
+        self.check_indices()?;
+        Ok(bytes)
+    }
+
+    /// An error if an index from data was out of range: what was computed from it is of no use.
+    fn check_indices(&mut self) -> Result<(), Error> {
+        if let Faults::Pending(..) = self.faults
+            && let Faults::Pending(counts, checks) = std::mem::replace(&mut self.faults, Faults::Known(None))
+        {
+            let counts: Vec<u32> = bytemuck::pod_collect_to_vec(&counts.wait()?);
+            self.faults = Faults::Known(checks.into_iter().zip(counts).find(|(_, n)| *n > 0));
+        }
+        match &self.faults {
+            Faults::Known(Some((check, count))) => {
+                Err(Error::Index { op: check.op.into(), site: check.site, limit: check.limit, count: *count as usize })
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -6,76 +6,17 @@
 
 mod support;
 
-use std::collections::HashMap;
-use support::{Numbers, gpu, leaves_of};
-use wgrad_graph::reference::evaluate;
+use support::gpu;
+use wgrad_graph::contract::check_program;
 use wgrad_graph::{
-    Array, CompileOptions, ConvOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, Window,
-    gradients, registry,
+    CompileOptions, ConvOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, Window, registry,
 };
-
-/// Value, loss and gradients of a case, used mid-graph.
-fn outputs(case: &OpCase) -> Vec<Tensor> {
-    let inputs: Vec<Tensor> =
-        case.inputs.iter().enumerate().map(|(i, s)| Tensor::input(format!("x{i}"), s.clone(), DType::F32)).collect();
-    let scaled: Vec<Tensor> = inputs.iter().map(|x| x * 0.75).collect();
-    let y = (case.build)(&scaled);
-    let weights = Tensor::input("weights", y.shape(), DType::F32);
-    let loss = ((&y * 0.5).sin() * weights).sum_all();
-    let refs: Vec<&Tensor> = inputs.iter().collect();
-    let mut all = vec![y, loss.clone()];
-    all.extend(gradients(&loss, &refs));
-    all
-}
-
-fn check(device: &Device, case: &OpCase, options: &CompileOptions) -> Result<(), String> {
-    let outputs = outputs(case);
-    let mut numbers = Numbers(case.name.len() as u64 + 11);
-    let (mut exact, mut given) = (HashMap::new(), vec![]);
-    for (name, t) in leaves_of(&outputs) {
-        if t.op().name() == "state" {
-            exact.insert(name, Array::from_fn(t.shape(), |_| 0.25));
-            continue;
-        }
-        let (lo, hi) = if name.starts_with('x') { case.domain } else { (0.2, 1.0) };
-        let data: Vec<f32> = (0..t.count()).map(|_| ((lo + (hi - lo) * numbers.next()) / 0.75) as f32).collect();
-        exact.insert(name.clone(), Array::new(t.shape(), data.iter().map(|&x| x as f64).collect()));
-        given.push((name, data));
-    }
-    let refs: Vec<&Tensor> = outputs.iter().collect();
-    let expected = evaluate(&refs, &exact);
-    let program = Program::compile_with(device, &refs, &Updates::new(), options).map_err(|e| e.to_string())?;
-    let mut state = State::init(device, &program, 1).map_err(|e| e.to_string())?;
-    let inputs: Vec<(&str, Data)> = given
-        .iter()
-        .filter(|(n, _)| program.input_shapes().any(|(name, ..)| name == n))
-        .map(|(n, d)| (n.as_str(), Data::from(d)))
-        .collect();
-    // Twice: a second run must not see what the first one left.
-    for _ in 0..2 {
-        let mut got = program.run(&mut state, &inputs).map_err(|e| e.to_string())?;
-        for (i, expected) in expected.iter().enumerate() {
-            let got = got.f32(i).map_err(|e| e.to_string())?;
-            assert_eq!(got.len(), expected.data.len());
-            // Rounding errors scale with the largest terms.
-            let scale = 1.0 + expected.data.iter().fold(0f64, |m, x| m.max(x.abs()));
-            let grows = (case.inputs.iter().flatten().product::<usize>() as f64).sqrt().clamp(1.0, 30.0);
-            for (j, (&g, &e)) in got.iter().zip(&expected.data).enumerate() {
-                let off = (g as f64 - e).abs();
-                if off > case.tolerance * scale * grows || off.is_nan() {
-                    return Err(format!("output {i}[{j}]: {g}, not {e}"));
-                }
-            }
-        }
-    }
-    Ok(())
-}
 
 fn check_all(device: &Device, options: &CompileOptions) {
     let filter = std::env::var("WGRAD_TEST_OP").unwrap_or_default();
     let cases: Vec<OpCase> = registry().into_iter().filter(|c| c.name.contains(&filter)).collect();
     let failures: Vec<String> =
-        cases.iter().filter_map(|c| check(device, c, options).err().map(|e| format!("{c:?}: {e}"))).collect();
+        cases.iter().filter_map(|c| check_program(device, c, options).err().map(|e| format!("{c:?}: {e}"))).collect();
     assert!(!cases.is_empty());
     assert!(failures.is_empty(), "{} of {} on {device:?}:\n{}", failures.len(), cases.len(), failures.join("\n"));
 }
@@ -83,14 +24,8 @@ fn check_all(device: &Device, options: &CompileOptions) {
 /// Shapes that fill blocks, tiles and vectors and leave a rest, which the registry's small cases do not.
 fn wide_cases() -> Vec<OpCase> {
     type Build = fn(&[Tensor]) -> Tensor;
-    let case = |name: &str, inputs: &[&[usize]], build: Build| OpCase {
-        op: "wide",
-        name: name.into(),
-        inputs: inputs.iter().map(|s| s.to_vec()).collect(),
-        domain: (0.2, 1.0),
-        build: std::sync::Arc::new(build),
-        tolerance: 2e-5,
-        differences: true,
+    let case = |name: &str, inputs: &[&[usize]], build: Build| {
+        OpCase::new("wide", name, inputs, build).domain(0.2, 1.0).tolerance(2e-5)
     };
     let norm: Build = |x| {
         let mean = x[0].mean_keepdim(&[0, 2]);
@@ -124,7 +59,7 @@ fn check_wide(device: &Device) {
     let options = CompileOptions { fuse: true, poison: true };
     let failures: Vec<String> = wide_cases()
         .iter()
-        .filter_map(|c| check(device, c, &options).err().map(|e| format!("{}: {e}", c.name)))
+        .filter_map(|c| check_program(device, c, &options).err().map(|e| format!("{}: {e}", c.name)))
         .collect();
     assert!(failures.is_empty(), "{device:?}:\n{}", failures.join("\n"));
 }
@@ -184,5 +119,36 @@ fn half_precision_is_stored_as_such() {
     half_precision(&Device::cpu());
     if let Some(device) = gpu() {
         half_precision(device);
+    }
+}
+
+/// Nothing is read out of bounds, and reading any output says what happened, where, and how often.
+fn index_out_of_range(device: &Device) {
+    let x = Tensor::input("x", [4, 3], DType::F32);
+    let labels = Tensor::input("labels", [4], DType::U32);
+    let loss = x.cross_entropy(&labels);
+    let other = &x * 2.0;
+    let program = Program::compile(device, &[&loss, &other], &Updates::new()).unwrap();
+    let mut state = State::init(device, &program, 0).unwrap();
+    let x = vec![0.5f32; 12];
+    let mut run =
+        |labels: &[u32]| program.run(&mut state, &[("x", Data::from(&x)), ("labels", labels.into())]).unwrap();
+    let mut good = run(&[0, 1, 2, 0]);
+    assert_eq!(good.len(), 2);
+    assert!((good.scalar(0).unwrap() - 3f32.ln()).abs() < 1e-6);
+    let mut bad = run(&[0, 3, 2, u32::MAX]);
+    for output in [1, 0] {
+        let e = bad.f32(output).unwrap_err().to_string();
+        assert!(e.starts_with("cross_entropy at ") && e.ends_with("2 indices in the data are not below 3"), "{e}");
+        assert!(e.contains("programs.rs"), "{e}");
+    }
+    assert!(run(&[2, 2, 2, 2]).scalar(0).is_ok());
+}
+
+#[test]
+fn an_index_out_of_range_is_reported() {
+    index_out_of_range(&Device::cpu());
+    if let Some(device) = gpu() {
+        index_out_of_range(device);
     }
 }

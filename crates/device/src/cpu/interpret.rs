@@ -296,6 +296,7 @@ impl State {
                         walk::read_run(access, at, to, |p, s, to, e| unsafe { source.load(p, s, to, e) });
                     }
                 }
+                ExprNode::LoadAt { input, index, len } => it.sources[*input].gather(arg(*index), *len, out),
                 ExprNode::Index(affine) => self.positions(it, start, len, affine, out),
                 ExprNode::Mask(coords) => {
                     self.walk(it, start, len);

@@ -67,13 +67,26 @@ impl Source {
         }
     }
 
+    /// Reads the element at each position, 0 where that is `len` or more. `len` may not exceed the source's.
+    pub fn gather(&self, positions: &[u32], len: usize, to: &mut [u32]) {
+        assert!(len <= self.len);
+        for (x, &p) in to.iter_mut().zip(positions) {
+            // SAFETY: inside the source, as just checked.
+            *x = if (p as usize) < len { unsafe { self.one(p as usize) } } else { 0 };
+        }
+    }
+
     /// # Safety
     /// Element `p` must lie inside the source.
+    #[inline(always)]
     pub unsafe fn one(&self, p: usize) -> u32 {
-        let mut word = [0];
         // SAFETY: as promised by the caller.
-        unsafe { self.load(p as i64, 0, &mut word, 1) };
-        word[0]
+        unsafe {
+            if self.half {
+                return (*self.from.cast::<f16>().add(p)).to_f32().to_bits();
+            }
+            *self.from.cast::<u32>().add(p)
+        }
     }
 }
 

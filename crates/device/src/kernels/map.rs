@@ -46,6 +46,7 @@ impl Kernel for Map {
         self.inputs[input].size() == self.expr.dtypes[self.outputs[output]].size()
             && self.expr.nodes.iter().all(|n| match n {
                 ExprNode::Load { input: i, access } => *i != input || access.is_linear(&self.domain),
+                ExprNode::LoadAt { input: i, .. } => *i != input,
                 _ => true,
             })
     }
@@ -72,6 +73,10 @@ pub(crate) fn expr_bytes(expr: &Expr, domain: &[usize], inputs: &[DType]) -> f64
                     .map(|d| domain[d])
                     .product();
                 (walked * inputs[*input].size()) as f64
+            }
+            // Each index reads one element, the input at most once if it stays in a cache.
+            ExprNode::LoadAt { input, len, .. } => {
+                (domain.iter().product::<usize>().min(*len) * inputs[*input].size()) as f64
             }
             _ => 0.0,
         })

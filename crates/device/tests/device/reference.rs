@@ -63,6 +63,10 @@ pub fn eval(expr: &Expr, index: &[usize], inputs: &[Vec<Value>], types: &[DType]
                 Some(p) => inputs[*input][p],
                 None => Value::zero(types[*input]),
             },
+            ExprNode::LoadAt { input, index, len } => match v(index).i() as usize {
+                p if p < *len => inputs[*input][p],
+                _ => Value::zero(types[*input]),
+            },
             ExprNode::Index(affine) => Value::I(affine.at(index)),
             ExprNode::Mask(coords) => Value::I(coords.iter().all(|c| c.at(index).is_some()) as i64),
             ExprNode::Unary(op, a) => unary(*op, v(a)),

@@ -73,8 +73,10 @@ impl Sample {
         };
         let mut see_expr = |expr: &Expr, shape: &[usize], first: usize| {
             for node in &expr.nodes {
-                if let ExprNode::Load { input, access } = node {
-                    see(access, shape, first + input);
+                match node {
+                    ExprNode::Load { input, access } => see(access, shape, first + input),
+                    ExprNode::LoadAt { input, len, .. } => lengths[first + input] = lengths[first + input].max(*len),
+                    _ => {}
                 }
             }
         };

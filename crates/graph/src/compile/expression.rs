@@ -1,5 +1,6 @@
 //! Builds the scalar expression of a kernel from tensors: views become index maps, the rest operations.
 
+use super::fuse::position_of;
 use crate::Tensor;
 use crate::op::{Guard, IndexMap, Lower};
 use crate::ops::leaf::Scalar;
@@ -110,6 +111,12 @@ impl<'a> Builder<'a> {
                 let c1 = self.expr.push(ExprNode::Const(stream), DType::U32);
                 self.expr.push(ExprNode::Philox { args: [k0, k1, c0, c1, step], lane }, dtype)
             }
+            Lower::Take => {
+                let [x, index] = t.inputs() else { unreachable!("two arguments") };
+                let index = self.value(index, map)?;
+                let input = position_of(&mut self.inputs, self.stored.value(x));
+                self.expr.push(ExprNode::LoadAt { input, index, len: x.count() }, dtype)
+            }
             Lower::View(v) => {
                 let x = &t.inputs()[0];
                 // A view that cannot be a function of the index: its argument is stored, and this is a plain load then.
@@ -132,7 +139,12 @@ impl<'a> Builder<'a> {
                     }
                 }
             }
-            Lower::Input(_) | Lower::State(_) | Lower::Reduce(..) | Lower::Contraction(_) | Lower::Pack(_) => {
+            Lower::Input(_)
+            | Lower::State(_)
+            | Lower::Reduce(..)
+            | Lower::Contraction(_)
+            | Lower::Kernel(_)
+            | Lower::Pack(_) => {
                 unreachable!("{t:?} is always stored")
             }
         };
@@ -141,10 +153,7 @@ impl<'a> Builder<'a> {
     }
 
     fn load(&mut self, value: u64, t: &Tensor, map: &IndexMap) -> ExprId {
-        let input = self.inputs.iter().position(|v| *v == value).unwrap_or_else(|| {
-            self.inputs.push(value);
-            self.inputs.len() - 1
-        });
+        let input = position_of(&mut self.inputs, value);
         let mut base = Affine::constant(self.domain.len(), 0);
         let mut coords: Vec<Coord> = map.guards.iter().cloned().map(guard).collect();
         for ((d, index), stride) in map.dims.iter().enumerate().zip(wgrad_device::row_major_strides(t.shape())) {

@@ -51,7 +51,8 @@ fn decide(order: &BTreeMap<u64, Tensor>, wanted: &[Tensor], forced: &HashSet<u64
         }
         match t.op().lower() {
             Lower::Contraction(_) => must.extend(t.inputs().iter().map(|i| below_views(i).id())),
-            Lower::Pack(_) => must.extend(t.inputs().iter().map(|i| i.id())),
+            Lower::Pack(_) | Lower::Kernel(_) => must.extend(t.inputs().iter().map(|i| i.id())),
+            Lower::Take => must.extend([t.inputs()[0].id()]),
             // The generator's state is read word by word.
             Lower::Random { .. } => must.extend(t.inputs().iter().map(|i| i.id())),
             _ => {}
@@ -68,11 +69,12 @@ fn decide(order: &BTreeMap<u64, Tensor>, wanted: &[Tensor], forced: &HashSet<u64
         let mut size = 1;
         let always = match kind {
             Lower::Input(_) | Lower::State(_) | Lower::Contraction(_) | Lower::Pack(_) | Lower::Reduce(..) => true,
+            Lower::Kernel(_) => true,
             Lower::Constant(_) | Lower::Iota(_) => false,
             Lower::View(_) => false,
             _ => !fused,
         };
-        if !matches!(kind, Lower::Contraction(_) | Lower::Pack(_)) {
+        if !matches!(kind, Lower::Contraction(_) | Lower::Pack(_) | Lower::Kernel(_)) {
             loop {
                 (set, size) = (BTreeSet::new(), 1);
                 for i in t.inputs() {
@@ -157,6 +159,10 @@ fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u
             Lower::Pack(offsets) => {
                 let parts = t.inputs().iter().map(|i| stored.value(i)).collect();
                 groups.push(Group { label, inputs: parts, outputs: vec![t.id()], work: Work::Pack(offsets) });
+            }
+            Lower::Kernel(kernel) => {
+                let inputs = t.inputs().iter().map(|i| stored.value(i)).collect();
+                groups.push(Group { label, inputs, outputs: vec![t.id()], work: Work::Kernel(kernel) });
             }
             Lower::Contraction(spec) => groups.push(contraction(t, &spec, stored, label)?),
             Lower::Reduce(op, axes) => {
@@ -328,18 +334,31 @@ fn append(
                     }
                     node
                 } else {
-                    let input = inputs.iter().position(|v| *v == value).unwrap_or_else(|| {
-                        inputs.push(value);
-                        inputs.len() - 1
-                    });
+                    let input = position_of(inputs, value);
                     expr.push(ExprNode::Load { input, access: access.clone() }, dtype)
                 }
+            }
+            ExprNode::LoadAt { input, index, len } => {
+                let value = more_inputs[*input];
+                if made.iter().any(|(v, _)| *v == value) {
+                    return None;
+                }
+                let input = position_of(inputs, value);
+                expr.push(ExprNode::LoadAt { input, index: ids[*index], len: *len }, dtype)
             }
             other => expr.push(Expr::map_args(other, |a| ids[a]), dtype),
         };
         ids.push(id);
     }
     Some(ids)
+}
+
+/// Where a value stands in a list, at whose end it is put if it is not there.
+pub(super) fn position_of(inputs: &mut Vec<u64>, value: u64) -> usize {
+    inputs.iter().position(|v| *v == value).unwrap_or_else(|| {
+        inputs.push(value);
+        inputs.len() - 1
+    })
 }
 
 /// A map of a contraction's result, as that contraction's epilogue: if nobody else reads the result.
@@ -375,7 +394,8 @@ fn into_contraction(
                     }
                     *n = ExprNode::Accumulator;
                 }
-                ExprNode::Load { input: i, .. } if *i > input => *i -= 1,
+                ExprNode::LoadAt { input: i, .. } if *i == input => return None,
+                ExprNode::Load { input: i, .. } | ExprNode::LoadAt { input: i, .. } if *i > input => *i -= 1,
                 _ => {}
             }
         }

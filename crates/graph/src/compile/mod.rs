@@ -3,6 +3,7 @@
 //! Passes, each in a file of its own: simplify, fuse (which values are stored, which kernels there are), place (where each
 //! value lives), lower.
 
+mod checks;
 mod dump;
 pub(crate) mod expression;
 mod fuse;
@@ -14,6 +15,7 @@ use crate::op::Lower;
 use crate::ops::leaf::Init;
 use crate::updates::Updates;
 use crate::{Error, Tensor};
+pub(crate) use checks::IndexCheck;
 pub use dump::Dump;
 pub(crate) use dump::megabytes;
 pub(crate) use place::arena_layout;
@@ -55,6 +57,8 @@ pub(crate) enum Work {
     Reduce { domain: Vec<usize>, kept: usize, expr: Expr, folds: Vec<(ReduceOp, ExprId)> },
     /// Inputs are A, B and what the epilogue reads.
     Contraction { kernel: Contraction, shape: Vec<usize> },
+    /// An operation's own kernel.
+    Kernel(Arc<dyn Kernel>),
     /// Where each input goes in the output, in elements. Becomes placement, not a launch.
     Pack(Vec<usize>),
 }
@@ -126,6 +130,8 @@ pub(crate) struct Plan {
     /// Size of each piece of temporary memory, with the label of the largest value that it holds.
     pub slots: Vec<(usize, String)>,
     pub outputs: Vec<(Place, Value)>,
+    /// Where an index from data is used. If there are any, the last output holds how many elements of each were too large.
+    pub checks: Vec<IndexCheck>,
     /// The simplified graph, for dumps.
     pub graph: Vec<Tensor>,
     /// Names of the state tensors that are written.
@@ -140,6 +146,9 @@ pub(crate) fn compile(
     options: &CompileOptions,
 ) -> Result<Plan, Error> {
     let updates = &updates.list;
+    let given: Vec<&Tensor> = outputs.iter().copied().chain(updates.iter().map(|u| &u.value)).collect();
+    let (checks, faults) = checks::faults(&given);
+    let outputs = [outputs, &faults.iter().collect::<Vec<_>>()].concat();
     let mut roots: Vec<Tensor> = outputs.iter().map(|&t| t.clone()).collect();
     roots.extend(updates.iter().map(|u| u.value.clone()));
     // Written state tensors are leaves of the program even if nothing reads them.
@@ -198,6 +207,7 @@ pub(crate) fn compile(
         steps: placed.steps,
         slots: placed.slots,
         outputs: placed.outputs,
+        checks,
         graph: order.into_values().collect(),
     })
 }
@@ -264,6 +274,7 @@ fn lower(group: &Group, values: &HashMap<u64, Value>) -> Arc<dyn Kernel> {
             }
             Arc::new(kernel.simplified())
         }
+        Work::Kernel(kernel) => kernel.clone(),
         Work::Pack(_) => unreachable!("packs are placed, not launched"),
     }
 }

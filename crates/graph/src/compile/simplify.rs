@@ -51,7 +51,9 @@ fn rewrite(t: &Tensor, inputs: &[Tensor], users: &HashMap<u64, usize>) -> Option
             let [a, b] = inputs[0].inputs() else { unreachable!("two arguments") };
             Some(t.replaced_by(product.transposed(), vec![b.transpose(-1, -2), a.transpose(-1, -2)]))
         }
-        Lower::View(_) if matches!(t.op().name(), "stop_gradient" | "with_gradient") => Some(inputs[0].clone()),
+        Lower::View(_) if matches!(t.op().name(), "stop_gradient" | "with_gradient" | "checked_index") => {
+            Some(inputs[0].clone())
+        }
         // A view of a constant is that constant, unless something else stands in its gaps.
         Lower::View(v) => match constant(&inputs[0]) {
             Some(c) if v.is_reshape() || matches!(t.op().name(), "expand" | "permute" | "slice") => Some(full(t, c)),

@@ -50,7 +50,12 @@ impl Tensor {
             nll.mul_scalar(1.0 - e as f64) - log_p.mean(&[1]).mul_scalar(e as f64)
         };
         if target.dtype() == DType::U32 && target.shape() == places {
-            let is_class = Tensor::iota(self.shape(), 1).equal(&target.unsqueeze(1));
+            let named = match options.ignore {
+                None => target.clone(),
+                Some(class) => target.equal(&Tensor::scalar(class)).select(&target.lit(0.0), target),
+            };
+            let named = named.checked_index("cross_entropy", classes);
+            let is_class = Tensor::iota(self.shape(), 1).equal(&named.unsqueeze(1));
             let loss = smooth(-is_class.select(&log_p, &log_p.lit(0.0)).sum(&[1]));
             match options.ignore {
                 None => (loss, None),

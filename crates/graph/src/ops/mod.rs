@@ -18,79 +18,14 @@ pub(crate) mod reshape;
 pub(crate) mod select;
 pub(crate) mod slice;
 pub(crate) mod softmax;
+pub(crate) mod take;
 pub(crate) mod taps;
 pub(crate) mod unary;
 
-use crate::Tensor;
-use std::fmt;
-use std::sync::Arc;
+use crate::OpCase;
 
-/// Builds an expression from its arguments.
-pub type Build = dyn Fn(&[Tensor]) -> Tensor + Send + Sync;
-
-/// A small expression that tests run an operation through: against the f64 reference, against finite differences, on
-/// every backend, optimised and not.
-#[derive(Clone)]
-pub struct OpCase {
-    /// The operation under test.
-    pub op: &'static str,
-    /// What is special about this case.
-    pub name: String,
-    /// Shapes of the f32 arguments.
-    pub inputs: Vec<Vec<usize>>,
-    /// Arguments are drawn uniformly from here.
-    pub domain: (f64, f64),
-    /// Builds the expression.
-    pub build: Arc<Build>,
-    /// Allowed difference from the reference, relative to 1 + |reference|.
-    pub tolerance: f64,
-    /// Whether the gradient is the limit of difference quotients.
-    pub differences: bool,
-}
-
-impl OpCase {
-    pub(crate) fn new(
-        op: &'static str,
-        name: impl Into<String>,
-        inputs: &[&[usize]],
-        build: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static,
-    ) -> OpCase {
-        OpCase {
-            op,
-            name: name.into(),
-            inputs: inputs.iter().map(|s| s.to_vec()).collect(),
-            domain: (-1.0, 1.0),
-            build: Arc::new(build),
-            tolerance: 1e-5,
-            differences: true,
-        }
-    }
-
-    pub(crate) fn domain(mut self, lo: f64, hi: f64) -> OpCase {
-        self.domain = (lo, hi);
-        self
-    }
-
-    pub(crate) fn tolerance(mut self, tolerance: f64) -> OpCase {
-        self.tolerance = tolerance;
-        self
-    }
-
-    /// For gradients that are defined otherwise than by differences (rounding, stopped gradients).
-    pub(crate) fn no_difference(mut self) -> OpCase {
-        self.differences = false;
-        self
-    }
-}
-
-impl fmt::Debug for OpCase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.op, self.name)
-    }
-}
-
-/// Every primitive operation, by the name that [`crate::op::Op::name`] gives. Building one that is not listed fails in
-/// debug builds, and one that no case covers fails a test.
+/// Every primitive operation of this crate, by the name that [`crate::op::Op::name`] gives. One that is not listed, or that
+/// no case covers, fails a test.
 pub const NAMES: &[&str] = &[
     "input",
     "state",
@@ -138,6 +73,8 @@ pub const NAMES: &[&str] = &[
     "pad",
     "tap_gather",
     "tap_scatter",
+    "take",
+    "checked_index",
     "with_gradient",
     "stop_gradient",
     "sum",
@@ -165,6 +102,7 @@ pub fn registry() -> Vec<OpCase> {
         expand::cases(),
         slice::cases(),
         pad::cases(),
+        take::cases(),
         taps::cases(),
         custom::cases(),
         reduce::cases(),

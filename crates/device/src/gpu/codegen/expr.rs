@@ -87,6 +87,13 @@ impl<'a> Emitter<'a> {
         let value = match &expr.nodes[id] {
             ExprNode::Const(bits) => self.constant(*bits, dtype),
             ExprNode::Load { input, access } => self.load(*input, access),
+            ExprNode::LoadAt { input, index, len } => {
+                let end = self.shader.param(*len as i64);
+                let valid = self.shader.fresh("ok");
+                let index = &self.values[index];
+                line!(self.text, "let {valid} = {index} < {end};");
+                self.load_if(*input, index, &valid)
+            }
             ExprNode::Index(affine) => self.affine(affine),
             ExprNode::Mask(coords) => {
                 let guards: Vec<_> = coords.iter().map(|c| self.coord(c).1).collect();
@@ -132,6 +139,12 @@ impl<'a> Emitter<'a> {
         let Some(valid) = valid else {
             return load(&format!("{}[{index}]", source.name), source.stored, source.dtype);
         };
+        self.load_if(input, &index, &valid)
+    }
+
+    /// An element where `valid`, 0 elsewhere.
+    fn load_if(&self, input: usize, index: &str, valid: &str) -> String {
+        let source = &self.sources[input];
         // Element 0 is always there (bindings are never empty), so nothing is read out of bounds, and no lane branches.
         let element = format!("{}[select(0u, {index}, {valid})]", source.name);
         let value = load(&element, source.stored, source.dtype);
@@ -317,6 +330,7 @@ fn needs_rounding(node: &ExprNode) -> bool {
         node,
         ExprNode::Const(_)
             | ExprNode::Load { .. }
+            | ExprNode::LoadAt { .. }
             | ExprNode::Select(..)
             | ExprNode::Unary(Unary::Neg | Unary::Abs | Unary::Floor | Unary::Ceil | Unary::Round, _)
             | ExprNode::Binary(Binary::Min | Binary::Max, ..)

@@ -71,8 +71,11 @@ pub(super) fn bind_inputs(
 ) -> Vec<Source> {
     let mut sources = vec![];
     for (i, &dtype) in inputs.iter().enumerate() {
-        let read =
-            (0..e.nodes.len()).any(|id| used[id] && matches!(e.nodes[id], ExprNode::Load { input, .. } if input == i));
+        let reads = |n: &ExprNode| match n {
+            ExprNode::Load { input, .. } | ExprNode::LoadAt { input, .. } => *input == i,
+            _ => false,
+        };
+        let read = e.nodes.iter().zip(used).any(|(n, &used)| used && reads(n));
         let source = match aliases.iter().position(|a| *a == Some(i)) {
             Some(o) => Source { name: format!("out{o}"), stored: output_dtype(o), dtype },
             None => {
