@@ -30,3 +30,30 @@ def save(tensors, out, name, exact={}):
     path = os.path.join(out, name)
     safetensors.torch.save_file({k: v.contiguous().clone() for k, v in single.items()}, path)
     print(f"{path}: {os.path.getsize(path)} bytes, {len(single)} tensors, PyTorch {torch.__version__}")
+
+
+class Cases:
+    """Cases of one file: for each, the inputs, the output `y`, and the gradient of sum(y * r) for each float input `i` as
+    `grad.i`. Numbers are drawn from a seed that counts up, so a script always makes the same file."""
+
+    def __init__(self):
+        self.tensors, self.seed = {}, 0
+
+    def numbers(self, *shape, lo=-1.0, hi=1.0):
+        self.seed += 1
+        return numbers(*shape, seed=self.seed, lo=lo, hi=hi)
+
+    def add(self, name, function, **inputs):
+        """Runs `function` on `inputs` (tensors; floats get gradients) and stores everything under `name`. A dict that the
+        function returns beside its value is stored too."""
+        leaves = {k: v.clone().requires_grad_(v.dtype == torch.float64) for k, v in inputs.items()}
+        y = function(**leaves)
+        y, others = y if isinstance(y, tuple) else (y, {})
+        self.seed += 1
+        r = numbers(*y.shape, seed=1000 + self.seed)
+        (y * r).sum().backward()
+        grads = {f"grad.{k}": v.grad for k, v in leaves.items() if v.grad is not None}
+        self.tensors.update({f"{name}.{k}": v for k, v in {**inputs, "y": y, "r": r, **grads, **others}.items()})
+
+    def save(self, out, name):
+        save(self.tensors, out, name)

@@ -2,66 +2,17 @@
 
 mod support;
 
-use support::{Backend, Golden, Leaves, Session, assert_close};
-use wgrad_graph::{Array, CrossEntropy, DType, Tensor, gradients};
+use support::case::Case;
+use wgrad_graph::{CrossEntropy, Tensor};
 use wgrad_nn::{AvgPool2d, BatchNorm2d, Conv2d, GlobalAvgPool, Layer, Linear, MaxPool2d, Reduction, Scope, loss};
 
-/// A case of the file: what its tensors are called after `name.`, and their values.
-struct Case {
-    name: &'static str,
-    arrays: Leaves,
-}
-
-impl Case {
-    fn load(name: &'static str) -> Case {
-        let file = Golden::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/ops.safetensors"));
-        let part = |full: &str| full.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')).map(str::to_string);
-        let arrays: Leaves =
-            file.names().into_iter().filter_map(|full| Some((part(full)?, file.get(full).clone()))).collect();
-        assert!(!arrays.is_empty(), "the golden file has no case {name}");
-        Case { name, arrays }
-    }
-
-    fn input(&self, name: &str) -> Tensor {
-        // Class numbers have no gradient.
-        let given = self.arrays.contains_key(&format!("grad.{name}")) || name == "r";
-        Tensor::input(name, self.arrays[name].shape.clone(), if given { DType::F32 } else { DType::U32 })
-    }
-
-    fn compare(&self, backend: Backend, part: &str, got: &Array) {
-        assert_close(&format!("{} on {backend}: {part}", self.name), got, &self.arrays[part], backend.tolerance());
-    }
-
-    /// Compares the value of `build`, given the named inputs, the gradients of sum(y * r) with respect to these and to the
-    /// parameters, and the buffers' new values. Parameters and buffers are bound by the layer's own names for them.
-    fn check(&self, scope: Scope, inputs: &[&str], build: impl Fn(&Scope, &[Tensor]) -> Tensor) {
-        let inputs: Vec<Tensor> = inputs.iter().map(|i| self.input(i)).collect();
-        let y = build(&scope, &inputs);
-        let mut wrt = scope.params();
-        wrt.extend(inputs.into_iter().filter(|t| t.dtype() == DType::F32));
-        let grads = gradients(&(&y * self.input("r")).sum_all(), &wrt.iter().collect::<Vec<_>>());
-        let outputs: Vec<&Tensor> = std::iter::once(&y).chain(&grads).collect();
-        let updates = scope.updates();
-        for &backend in Backend::all() {
-            let mut session = Session::new(backend, &outputs, &updates, &self.arrays);
-            let values = session.run(&self.arrays);
-            self.compare(backend, "y", &values[0]);
-            for (t, value) in wrt.iter().zip(&values[1..]) {
-                self.compare(backend, &format!("grad.{}", t.name().unwrap()), value);
-            }
-            for state in updates.states() {
-                let name = state.name().unwrap();
-                self.compare(backend, &format!("new.{name}"), &session.state(name));
-            }
-        }
-        let known = self.arrays.keys().filter(|k| k.starts_with("grad.")).count();
-        assert_eq!(wrt.len(), known, "{}: a gradient was not compared", self.name);
-    }
+fn case(name: &'static str) -> Case {
+    Case::load("ops", name)
 }
 
 /// A layer of one input, in training.
 fn layer(name: &'static str, layer: impl Layer) {
-    Case::load(name).check(Scope::train(), &["x"], |scope, t| layer.forward(scope, &t[0]));
+    case(name).layer(layer);
 }
 
 #[test]
@@ -94,8 +45,8 @@ fn average_pooling() {
 fn batch_norm() {
     layer("batch_norm.train", BatchNorm2d::new(3));
     let norm = BatchNorm2d::new(3);
-    Case::load("batch_norm.eval").check(Scope::eval(), &["x"], |scope, t| norm.forward(scope, &t[0]));
-    Case::load("batch_norm.twice")
+    case("batch_norm.eval").check(Scope::eval(), &["x"], |scope, t| norm.forward(scope, &t[0]));
+    case("batch_norm.twice")
         .check(Scope::train(), &["x", "z"], |scope, t| norm.forward(scope, &t[0]) + norm.forward(scope, &t[1]));
 }
 
@@ -103,8 +54,7 @@ fn batch_norm() {
 fn cross_entropy() {
     let check = |name, label_smoothing, ignore| {
         let options = CrossEntropy { label_smoothing, ignore };
-        let case = Case::load(name);
-        case.check(Scope::train(), &["x", "t"], |_, t| t[0].cross_entropy_with(&t[1], &options));
+        case(name).check(Scope::train(), &["x", "t"], |_, t| t[0].cross_entropy_with(&t[1], &options));
     };
     check("cross_entropy.plain", 0.0, None);
     check("cross_entropy.large", 0.0, None);
@@ -123,7 +73,7 @@ fn linear() {
 #[test]
 fn losses() {
     let check = |name, f: fn(&Tensor, &Tensor, Reduction) -> Tensor| {
-        Case::load(name).check(Scope::train(), &["x", "t"], |_, t| f(&t[0], &t[1], Reduction::Mean));
+        case(name).check(Scope::train(), &["x", "t"], |_, t| f(&t[0], &t[1], Reduction::Mean));
     };
     check("mse", loss::mse);
     check("l1", loss::l1);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod case;
+
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::fmt;
