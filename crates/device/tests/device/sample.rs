@@ -64,18 +64,18 @@ impl Sample {
     /// Elements that each input must have.
     fn input_lengths(&self) -> Vec<usize> {
         let mut lengths = vec![0; self.input_types().len()];
-        let mut see = |access: &wgrad_device::Access, shape: &[usize], input: usize| {
-            for index in indices(shape) {
-                if let Some(p) = access.at(&index) {
-                    lengths[input] = lengths[input].max(p + 1);
+        let mut needs = |input: usize, length: usize| lengths[input] = lengths[input].max(length);
+        let see =
+            |needs: &mut dyn FnMut(usize, usize), access: &wgrad_device::Access, shape: &[usize], input: usize| {
+                for p in indices(shape).filter_map(|index| access.at(&index)) {
+                    needs(input, p + 1);
                 }
-            }
-        };
+            };
         let mut see_expr = |expr: &Expr, shape: &[usize], first: usize| {
             for node in &expr.nodes {
                 match node {
-                    ExprNode::Load { input, access } => see(access, shape, first + input),
-                    ExprNode::LoadAt { input, len, .. } => lengths[first + input] = lengths[first + input].max(*len),
+                    ExprNode::Load { input, access } => see(&mut needs, access, shape, first + input),
+                    ExprNode::LoadAt { input, len, .. } => needs(first + input, *len),
                     _ => {}
                 }
             }
@@ -87,8 +87,8 @@ impl Sample {
                 if let Some(e) = &k.epilogue {
                     see_expr(&e.expr, &[&k.batch[..], &k.m, &k.n].concat(), 2);
                 }
-                see(&k.a, &[&k.batch[..], &k.m, &k.k].concat(), 0);
-                see(&k.b, &[&k.batch[..], &k.k, &k.n].concat(), 1);
+                see(&mut needs, &k.a, &[&k.batch[..], &k.m, &k.k].concat(), 0);
+                see(&mut needs, &k.b, &[&k.batch[..], &k.k, &k.n].concat(), 1);
             }
         }
         lengths
