@@ -8,9 +8,9 @@ use wgrad::graph::CompileOptions;
 use wgrad::prelude::*;
 use wgrad::zoo::ResNet;
 
-const FUSED: CompileOptions = CompileOptions { fuse: true, poison: false };
-const POISONED: CompileOptions = CompileOptions { fuse: true, poison: true };
-const OP_BY_OP: CompileOptions = CompileOptions { fuse: false, poison: false };
+const FUSED: CompileOptions = CompileOptions { fuse: true, poison: false, recompute: true };
+const POISONED: CompileOptions = CompileOptions { fuse: true, poison: true, recompute: true };
+const OP_BY_OP: CompileOptions = CompileOptions { fuse: false, poison: false, recompute: true };
 
 /// How far a loss may be off, relative to itself, in any of the first ten steps. (Some 2e-6 is usual.)
 const LOSS: f32 = 1e-3;

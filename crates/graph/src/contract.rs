@@ -132,9 +132,12 @@ fn mid_graph(case: &OpCase) -> MidGraph {
     MidGraph { inputs, value, loss }
 }
 
-/// The case's name for the operations it builds, by [`crate::op::Op::name`]: what it covers.
+/// The operations that the case and its gradients build, by [`crate::op::Op::name`]: what it covers.
 pub fn operations_of(case: &OpCase) -> HashSet<&'static str> {
-    let (mut seen, mut names, mut stack) = (HashSet::new(), HashSet::new(), vec![mid_graph(case).loss]);
+    let MidGraph { inputs, loss, .. } = mid_graph(case);
+    let mut stack = gradients(&loss, &inputs.iter().collect::<Vec<_>>());
+    stack.push(loss);
+    let (mut seen, mut names) = (HashSet::new(), HashSet::new());
     while let Some(t) = stack.pop() {
         if seen.insert(t.id()) {
             names.insert(t.op().name());

@@ -11,6 +11,7 @@ use wgrad_device::{Buffer, DType, Device, DeviceError, KernelTime, Launch, Readb
 pub struct Program {
     device: Device,
     plan: Plan,
+    recomputed: Option<Recomputed>,
     inputs: Vec<Buffer>,
     slots: Vec<Buffer>,
     /// The launches bound to the state that ran last.
@@ -39,6 +40,18 @@ impl Program {
         options: &CompileOptions,
     ) -> Result<Program, Error> {
         let plan = compile::compile(device.adapter(), outputs, updates, options)?;
+        let recomputed = match plan.recomputed {
+            0 => None,
+            parts => {
+                let kept = CompileOptions { recompute: false, ..options.clone() };
+                let kept = compile::compile(device.adapter(), outputs, updates, &kept)?;
+                Some(Recomputed {
+                    parts,
+                    saved_bytes: kept.temporary_bytes() as i64 - plan.temporary_bytes() as i64,
+                    added_flops: plan.total(|c| c.flops) - kept.total(|c| c.flops),
+                })
+            }
+        };
         let limit = device.adapter().max_binding;
         let arenas = plan.arenas.iter().map(|members| {
             let (_, elements) = compile::arena_layout(members, &plan.states);
@@ -65,6 +78,7 @@ impl Program {
         Ok(Program {
             device: device.clone(),
             plan,
+            recomputed,
             inputs,
             slots,
             bound: Mutex::new(None),
@@ -206,7 +220,6 @@ impl Program {
     /// Sizes, work and memory, known before anything runs.
     pub fn summary(&self) -> Summary {
         let bytes = |l: &compile::Leaf| l.shape.iter().product::<usize>() * l.dtype.size();
-        let total = |f: fn(&wgrad_device::Cost) -> f64| self.plan.steps.iter().map(|s| f(&s.kernel.cost())).sum();
         let mut largest: Vec<(usize, String)> = self.plan.slots.clone();
         largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         largest.truncate(3);
@@ -214,12 +227,13 @@ impl Program {
             tensors: self.plan.states.len(),
             elements: self.plan.states.iter().map(|l| l.shape.iter().product::<usize>()).sum(),
             launches: self.plan.steps.len(),
-            flops: total(|c| c.flops),
-            traffic: total(|c| c.bytes),
+            flops: self.plan.total(|c| c.flops),
+            traffic: self.plan.total(|c| c.bytes),
             state_bytes: self.plan.states.iter().map(bytes).sum(),
             input_bytes: self.plan.inputs.iter().map(bytes).sum(),
-            temporary_bytes: self.plan.slots.iter().map(|s| s.0).sum(),
+            temporary_bytes: self.plan.temporary_bytes(),
             largest,
+            recomputed: self.recomputed,
         }
     }
 
@@ -260,6 +274,19 @@ pub struct Summary {
     pub temporary_bytes: usize,
     /// The largest pieces of temporary memory and what sized them.
     pub largest: Vec<(usize, String)>,
+    /// What computing marked parts again saves and costs, if there are any.
+    pub recomputed: Option<Recomputed>,
+}
+
+/// The effect of [`crate::checkpoint`] on a program, against the same program without it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recomputed {
+    /// Marked parts.
+    pub parts: usize,
+    /// Bytes of temporary memory that are saved (negative if it grew).
+    pub saved_bytes: i64,
+    /// Floating-point operations of a run that are added.
+    pub added_flops: f64,
 }
 
 impl fmt::Display for Summary {
@@ -282,6 +309,14 @@ impl fmt::Display for Summary {
         )?;
         for (bytes, what) in &self.largest {
             write!(f, "\n  {} {what}", megabytes(*bytes))?;
+        }
+        if let Some(r) = self.recomputed {
+            let saved = format!(
+                "{}{}",
+                if r.saved_bytes < 0 { "-" } else { "" },
+                megabytes(r.saved_bytes.unsigned_abs() as usize)
+            );
+            write!(f, "\nrecomputed: {} parts save {saved} for {:.3} GFLOP", r.parts, r.added_flops / 1e9)?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ mod support;
 use support::gpu;
 use wgrad_graph::contract::check_program;
 use wgrad_graph::{
-    CompileOptions, ConvOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, Window, registry,
+    CompileOptions, ConvOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, Window, checkpoint,
+    gradients, registry,
 };
 
 fn check_all(device: &Device, options: &CompileOptions) {
@@ -56,7 +57,7 @@ fn wide_cases() -> Vec<OpCase> {
 }
 
 fn check_wide(device: &Device) {
-    let options = CompileOptions { fuse: true, poison: true };
+    let options = CompileOptions { fuse: true, poison: true, recompute: true };
     let failures: Vec<String> = wide_cases()
         .iter()
         .filter_map(|c| check_program(device, c, &options).err().map(|e| format!("{}: {e}", c.name)))
@@ -74,18 +75,18 @@ fn wide_shapes() {
 
 #[test]
 fn fused_on_the_cpu() {
-    check_all(&Device::cpu(), &CompileOptions { fuse: true, poison: true });
+    check_all(&Device::cpu(), &CompileOptions { fuse: true, poison: true, recompute: true });
 }
 
 #[test]
 fn op_by_op_on_the_cpu() {
-    check_all(&Device::cpu(), &CompileOptions { fuse: false, poison: true });
+    check_all(&Device::cpu(), &CompileOptions { fuse: false, poison: true, recompute: true });
 }
 
 #[test]
 fn fused_on_the_gpu() {
     if let Some(device) = gpu() {
-        check_all(device, &CompileOptions { fuse: true, poison: true });
+        check_all(device, &CompileOptions { fuse: true, poison: true, recompute: true });
     }
 }
 
@@ -150,5 +151,50 @@ fn an_index_out_of_range_is_reported() {
     index_out_of_range(&Device::cpu());
     if let Some(device) = gpu() {
         index_out_of_range(device);
+    }
+}
+
+/// A deep chain: marked blocks keep one value each, and the results are the same.
+fn recomputation(device: &Device) {
+    let depth = 12;
+    let net = |marked: bool| {
+        let x = Tensor::input("x", [64, 32], DType::F32);
+        let w = Tensor::input("w", [32, 32], DType::F32);
+        let block = |h: &Tensor| (0..4).fold(h.clone(), |h, _| h.matmul(&w).tanh());
+        let y = (0..depth).fold(x, |h, _| if marked { checkpoint(|| block(&h)) } else { block(&h) });
+        let loss = y.square().sum_all();
+        let mut all = gradients(&loss, &[&w]);
+        all.push(loss);
+        let refs: Vec<&Tensor> = all.iter().collect();
+        Program::compile(device, &refs, &Updates::new()).unwrap()
+    };
+    let run = |program: &Program| {
+        let mut state = State::init(device, program, 0).unwrap();
+        let x: Vec<f32> = (0..64 * 32).map(|i| ((i * 37 % 101) as f32 / 50.0) - 1.0).collect();
+        let w: Vec<f32> = (0..32 * 32).map(|i| ((i * 53 % 97) as f32 / 100.0) - 0.48).collect();
+        let mut out = program.run(&mut state, &[("x", Data::from(&x)), ("w", Data::from(&w))]).unwrap();
+        (out.f32(0).unwrap(), out.scalar(1).unwrap())
+    };
+    let (plain, marked) = (net(false), net(true));
+    let ((a, loss_a), (b, loss_b)) = (run(&plain), run(&marked));
+    assert_eq!(loss_a, loss_b);
+    // Only the order differs in which the blocks' gradients are added.
+    let scale = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+    assert!(scale > 1e-6 && a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5 * scale), "{scale}");
+    let (plain, marked) = (plain.summary(), marked.summary());
+    assert_eq!(plain.recomputed, None);
+    let saved = marked.recomputed.expect("parts are marked");
+    assert_eq!(saved.parts, depth);
+    assert_eq!(saved.saved_bytes, plain.temporary_bytes as i64 - marked.temporary_bytes as i64);
+    // 48 values are kept without marks; with marks 12 and one block's 4, and some in passing.
+    assert!(marked.temporary_bytes * 2 < plain.temporary_bytes, "{marked}\n{plain}");
+    assert!(saved.added_flops > 0.0 && marked.to_string().contains("12 parts save"), "{marked}");
+}
+
+#[test]
+fn recomputation_saves_memory() {
+    recomputation(&Device::cpu());
+    if let Some(device) = gpu() {
+        recomputation(device);
     }
 }

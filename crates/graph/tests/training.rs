@@ -52,9 +52,9 @@ fn devices() -> Vec<Device> {
 fn training_steps() {
     for device in devices() {
         for options in [
-            CompileOptions { fuse: true, poison: false },
-            CompileOptions { fuse: true, poison: true },
-            CompileOptions { fuse: false, poison: true },
+            CompileOptions { fuse: true, poison: false, recompute: true },
+            CompileOptions { fuse: true, poison: true, recompute: true },
+            CompileOptions { fuse: false, poison: true, recompute: true },
         ] {
             follows_the_reference(&device, &options);
         }

@@ -3,7 +3,8 @@
 use super::{Gpu, Link, lock};
 use crate::{DeviceError, Slice};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 /// The smallest buffer: a binding must not be empty, and a vec4 has to fit.
 const MIN_BYTES: usize = 64;
@@ -156,18 +157,22 @@ impl GpuReadback {
         let Some(buffer) = self.buffer.take() else { return Ok(vec![]) };
         let refused = |reason: String| DeviceError::Validation { what: "a readback".into(), reason };
         let size = self.bytes.next_multiple_of(4) as u64;
-        let mapped = Arc::new(Mutex::new(None));
-        let result = mapped.clone();
-        buffer.slice(..size).map_async(wgpu::MapMode::Read, move |r| *lock(&result) = Some(r));
+        let (done, mapped) = mpsc::channel();
+        buffer.slice(..size).map_async(wgpu::MapMode::Read, move |r| {
+            let _ = done.send(r); // nobody waits any more after an error
+        });
         self.link.wait_for(Some(self.submission.clone()))?;
-        if lock(&mapped).is_none() {
-            // The submission was known to be done before the map was asked for.
-            self.link.wait_for(None)?;
-        }
-        match lock(&mapped).take() {
-            Some(Ok(())) => {}
-            Some(Err(e)) => return Err(refused(e.to_string())),
-            None => return Err(refused("the buffer was never mapped".into())),
+        loop {
+            match mapped.recv_timeout(Duration::from_millis(1)) {
+                Ok(Ok(())) => break,
+                Ok(Err(e)) => return Err(refused(e.to_string())),
+                // Either the submission was done before the map was asked for, or another thread that polls has taken the
+                // answer and is about to hand it over.
+                Err(mpsc::RecvTimeoutError::Timeout) => self.link.wait_for(None)?,
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(refused("the buffer was never mapped".into()));
+                }
+            }
         }
         let view = buffer.slice(..size).get_mapped_range().map_err(|e| refused(e.to_string()))?;
         let bytes = view[..self.bytes].to_vec();

@@ -40,6 +40,24 @@ fn reads_from_the_middle() {
     }
 }
 
+/// One thread's poll may take the answer to another's readback.
+#[test]
+fn many_threads_read() {
+    let Some(device) = device() else { return };
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            scope.spawn(move || {
+                let slice = device.alloc(64, "a test").unwrap().slice();
+                for turn in 0..100u8 {
+                    let data = [thread.wrapping_mul(31).wrapping_add(turn); 64];
+                    device.write(&slice, &data).unwrap();
+                    assert_eq!(device.read(&slice).unwrap(), data);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn large_transfers() {
     let Some(device) = device() else { return };

@@ -71,7 +71,7 @@ impl Plan {
         for (n, (bytes, label)) in slots {
             writeln!(out, "slot {n}: {}, sized by {label}", megabytes(*bytes))?;
         }
-        writeln!(out, "temporary memory {}", megabytes(self.slots.iter().map(|s| s.0).sum()))
+        writeln!(out, "temporary memory {}", megabytes(self.temporary_bytes()))
     }
 
     fn place(&self, p: &Place) -> String {

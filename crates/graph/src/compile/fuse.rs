@@ -3,6 +3,7 @@
 use super::expression::{Builder, Stored};
 use super::{Group, Work};
 use crate::op::{ContractionSpec, IndexMap, Lower};
+use crate::ops::checkpoint::Again;
 use crate::shape::count;
 use crate::{Error, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -154,17 +155,18 @@ fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u
     let mut groups = vec![];
     for t in order.values().filter(|t| stored.ids.contains(&t.id())) {
         let label = format!("{} at {}:{}", t.op().name(), t.site().file(), t.site().line());
+        let after = awaited(t, stored);
         match t.op().lower() {
             Lower::Input(_) | Lower::State(_) => {}
             Lower::Pack(offsets) => {
                 let parts = t.inputs().iter().map(|i| stored.value(i)).collect();
-                groups.push(Group { label, inputs: parts, outputs: vec![t.id()], work: Work::Pack(offsets) });
+                groups.push(Group { label, inputs: parts, outputs: vec![t.id()], after, work: Work::Pack(offsets) });
             }
             Lower::Kernel(kernel) => {
                 let inputs = t.inputs().iter().map(|i| stored.value(i)).collect();
-                groups.push(Group { label, inputs, outputs: vec![t.id()], work: Work::Kernel(kernel) });
+                groups.push(Group { label, inputs, outputs: vec![t.id()], after, work: Work::Kernel(kernel) });
             }
-            Lower::Contraction(spec) => groups.push(contraction(t, &spec, stored, label)?),
+            Lower::Contraction(spec) => groups.push(contraction(t, &spec, stored, label, after)?),
             Lower::Reduce(op, axes) => {
                 let x = &t.inputs()[0];
                 let kept: Vec<usize> = (0..x.rank()).filter(|d| !axes.contains(d)).collect();
@@ -180,6 +182,7 @@ fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u
                     label,
                     inputs: b.inputs,
                     outputs: vec![t.id()],
+                    after,
                     work: Work::Reduce { domain, kept: kept.len(), expr: b.expr, folds: vec![(op, node)] },
                 });
             }
@@ -190,6 +193,7 @@ fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u
                     label,
                     inputs: b.inputs,
                     outputs: vec![t.id()],
+                    after,
                     work: Work::Map { domain: t.shape().to_vec(), expr: b.expr, nodes: vec![node] },
                 });
             }
@@ -198,7 +202,30 @@ fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u
     Ok(groups)
 }
 
-fn contraction(t: &Tensor, spec: &ContractionSpec, stored: &Stored, label: String) -> Result<Group, u64> {
+/// The stored values that this one's computation has to wait for because parts of it are computed again.
+fn awaited(t: &Tensor, stored: &Stored) -> Vec<u64> {
+    let (mut found, mut seen, mut stack) = (vec![], HashSet::new(), t.inputs().to_vec());
+    while let Some(t) = stack.pop() {
+        if !seen.insert(t.id()) {
+            continue;
+        }
+        if t.op().downcast::<Again>().is_some() {
+            found.extend(stored.find(&t.inputs()[1]));
+        }
+        if !stored.ids.contains(&t.id()) {
+            stack.extend(t.inputs().iter().cloned());
+        }
+    }
+    found
+}
+
+fn contraction(
+    t: &Tensor,
+    spec: &ContractionSpec,
+    stored: &Stored,
+    label: String,
+    after: Vec<u64>,
+) -> Result<Group, u64> {
     let operand = |i: usize, map: &IndexMap, sub_axes: Vec<usize>| {
         let mut b = Builder::new(stored, sub_axes);
         let node = b.value(&t.inputs()[i], map)?;
@@ -225,6 +252,7 @@ fn contraction(t: &Tensor, spec: &ContractionSpec, stored: &Stored, label: Strin
         label,
         inputs: vec![a_value, b_value],
         outputs: vec![t.id()],
+        after,
         work: Work::Contraction { kernel: work, shape: t.shape().to_vec() },
     })
 }
@@ -239,7 +267,7 @@ pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>) -> Vec<Group>
         g.inputs.iter().for_each(|v| *readers.entry(*v).or_default() += 1);
     }
     for g in groups.drain(..) {
-        let ready = g.inputs.iter().filter_map(|v| made.get(v)).max().copied();
+        let ready = g.inputs.iter().chain(&g.after).filter_map(|v| made.get(v)).max().copied();
         if let Some((at, joined)) = into_contraction(&g, &merged, &made, &readers, wanted) {
             made.insert(g.outputs[0], at);
             merged[at] = joined;
@@ -286,6 +314,7 @@ fn join(a: &Group, b: &Group) -> Option<Group> {
                 label: a.label.clone(),
                 inputs,
                 outputs: [&a.outputs[..], &b.outputs].concat(),
+                after: [&a.after[..], &b.after].concat(),
                 work: Work::Map { domain: domain.clone(), expr, nodes },
             })
         }
@@ -306,6 +335,7 @@ fn join(a: &Group, b: &Group) -> Option<Group> {
                 label: a.label.clone(),
                 inputs,
                 outputs: [&a.outputs[..], &b.outputs].concat(),
+                after: [&a.after[..], &b.after].concat(),
                 work: Work::Reduce { domain: domain.clone(), kept: *kept, expr, folds },
             })
         }
@@ -379,7 +409,8 @@ fn into_contraction(
         let Work::Contraction { kernel, shape } = &merged[at].work else { return None };
         let private = readers[value] == 1 && !wanted.contains(value);
         // The other arguments must be there when the contraction runs.
-        let ready = g.inputs.iter().all(|v| v == value || made.get(v).is_none_or(|&m| m < at));
+        let there = |v: &u64| v == value || made.get(v).is_none_or(|&m| m < at);
+        let ready = g.inputs.iter().chain(&g.after).all(there);
         let fits = g.inputs.len() - 1 + 2 + 2 <= MAX_BUFFERS;
         if !private || !ready || !fits || kernel.epilogue.is_some() || shape != domain || merged[at].outputs != [*value]
         {
@@ -418,6 +449,7 @@ fn into_contraction(
                 label: g.label.clone(),
                 inputs: [&merged[at].inputs[..], &others].concat(),
                 outputs: g.outputs.clone(),
+                after: [&merged[at].after[..], &g.after].concat(),
                 work: Work::Contraction { kernel, shape: shape.clone() },
             },
         ))

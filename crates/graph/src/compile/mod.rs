@@ -12,6 +12,7 @@ mod simplify;
 
 use crate::autodiff::topological;
 use crate::op::Lower;
+use crate::ops::checkpoint;
 use crate::ops::leaf::Init;
 use crate::updates::Updates;
 use crate::{Error, Tensor};
@@ -22,7 +23,7 @@ pub(crate) use place::arena_layout;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use wgrad_device::kernels::{Contraction, Map, Reduce, ReduceOp, Reduction};
-use wgrad_device::{Adapter, DType, Expr, ExprId, Kernel};
+use wgrad_device::{Adapter, Cost, DType, Expr, ExprId, Kernel};
 
 /// How to compile.
 #[derive(Clone, Debug)]
@@ -31,11 +32,13 @@ pub struct CompileOptions {
     pub fuse: bool,
     /// Overwrite memory with NaN whenever a value in it is no longer needed: a test of the memory plan.
     pub poison: bool,
+    /// Compute marked parts again in the backward pass (see [`crate::checkpoint`]). Off, they are kept in memory.
+    pub recompute: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        CompileOptions { fuse: true, poison: false }
+        CompileOptions { fuse: true, poison: false, recompute: true }
     }
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Group {
     pub label: String,
     pub inputs: Vec<u64>,
     pub outputs: Vec<u64>,
+    /// Values that must be there before, though they are not read: what is computed again is not computed too early.
+    pub after: Vec<u64>,
     pub work: Work,
 }
 
@@ -130,12 +135,26 @@ pub(crate) struct Plan {
     /// Size of each piece of temporary memory, with the label of the largest value that it holds.
     pub slots: Vec<(usize, String)>,
     pub outputs: Vec<(Place, Value)>,
+    /// How many marked parts are computed again.
+    pub recomputed: usize,
     /// Where an index from data is used. If there are any, the last output holds how many elements of each were too large.
     pub checks: Vec<IndexCheck>,
     /// The simplified graph, for dumps.
     pub graph: Vec<Tensor>,
     /// Names of the state tensors that are written.
     pub written: HashSet<String>,
+}
+
+impl Plan {
+    /// Bytes of temporary memory.
+    pub fn temporary_bytes(&self) -> usize {
+        self.slots.iter().map(|s| s.0).sum()
+    }
+
+    /// The sum over all launches.
+    pub fn total(&self, f: fn(&Cost) -> f64) -> f64 {
+        self.steps.iter().map(|s| f(&s.kernel.cost())).sum()
+    }
 }
 
 /// Compiles outputs and updates for an adapter.
@@ -153,7 +172,7 @@ pub(crate) fn compile(
     roots.extend(updates.iter().map(|u| u.value.clone()));
     // Written state tensors are leaves of the program even if nothing reads them.
     let targets: Vec<Tensor> = updates.iter().flat_map(|u| u.states.clone()).collect();
-    let simple = simplify::simplify(&[&roots[..], &targets[..]].concat());
+    let simple = simplify::simplify(&[&roots[..], &targets[..]].concat(), options.recompute);
     let (roots, targets) = simple.split_at(roots.len());
 
     let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
@@ -208,6 +227,7 @@ pub(crate) fn compile(
         slots: placed.slots,
         outputs: placed.outputs,
         checks,
+        recomputed: checkpoint::parts(order.values()),
         graph: order.into_values().collect(),
     })
 }

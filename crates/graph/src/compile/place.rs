@@ -68,7 +68,7 @@ impl Placer {
         let label = format!("copy of {}", info.label);
         self.values.insert(id, Value { label: label.clone(), ..info });
         let work = Work::Map { domain, expr, nodes: vec![node] };
-        (id, Group { label, inputs: vec![value], outputs: vec![id], work })
+        (id, Group { label, inputs: vec![value], outputs: vec![id], after: vec![], work })
     }
 
     pub fn place(

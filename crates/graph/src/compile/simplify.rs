@@ -4,6 +4,7 @@
 use crate::Tensor;
 use crate::autodiff::topological;
 use crate::op::{Array, Lower};
+use crate::ops::checkpoint::Again;
 use crate::ops::leaf::{Full, Scalar};
 use crate::ops::matmul::MatMul;
 use crate::ops::permute::Permute;
@@ -11,8 +12,8 @@ use std::collections::{BTreeMap, HashMap};
 use wgrad_device::kernels::ReduceOp;
 use wgrad_device::{Binary, Unary};
 
-/// Simplifies `roots` together; the results stand in the same order.
-pub(super) fn simplify(roots: &[Tensor]) -> Vec<Tensor> {
+/// Simplifies `roots` together; the results stand in the same order. Without `recompute`, marked parts are computed once.
+pub(super) fn simplify(roots: &[Tensor], recompute: bool) -> Vec<Tensor> {
     let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
     for r in roots {
         order.extend(topological(r));
@@ -26,6 +27,7 @@ pub(super) fn simplify(roots: &[Tensor]) -> Vec<Tensor> {
     for (id, t) in &order {
         let inputs: Vec<Tensor> = t.inputs().iter().map(|i| done[&i.id()].clone()).collect();
         let new = match rewrite(t, &inputs, &users) {
+            None if !recompute && t.op().downcast::<Again>().is_some() => inputs[0].clone(),
             Some(new) => new,
             None if inputs.iter().zip(t.inputs()).all(|(a, b)| a.id() == b.id()) => t.clone(),
             None => t.with_inputs(inputs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
+pub(crate) mod checkpoint;
 pub(crate) mod conv;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
@@ -77,6 +78,7 @@ pub const NAMES: &[&str] = &[
     "checked_index",
     "with_gradient",
     "stop_gradient",
+    "again",
     "sum",
     "max",
     "min",
@@ -105,6 +107,7 @@ pub fn registry() -> Vec<OpCase> {
         take::cases(),
         taps::cases(),
         custom::cases(),
+        checkpoint::cases(),
         reduce::cases(),
         matmul::cases(),
         conv::cases(),
