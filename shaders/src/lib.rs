@@ -15,10 +15,30 @@ pub const CONTRACTION_SOFTWARE: &str = include_str!("../contraction_software.wgs
 /// The second pass of a contraction whose inner axis was split.
 pub const CONTRACTION_SUM: &str = include_str!("../contraction_sum.wgsl");
 
+/// Sort, first pass: short runs.
+pub const SORT_RUNS: &str = include_str!("../sort_runs.wgsl");
+
+/// Sort, further passes: pairs of runs become one.
+pub const SORT_MERGE: &str = include_str!("../sort_merge.wgsl");
+
+/// Places in sorted rows.
+pub const SEARCH: &str = include_str!("../search.wgsl");
+
+/// Folds of long segments' parts, for [`SEGMENTS`].
+pub const SEGMENT_PARTS: &str = include_str!("../segment_parts.wgsl");
+
+/// Folds of segments of rows.
+pub const SEGMENTS: &str = include_str!("../segments.wgsl");
+
 /// Every file, by name.
 pub const ALL: &[(&str, &str)] = &[
     ("math.wgsl", MATH),
     ("contraction.wgsl", CONTRACTION),
     ("contraction_software.wgsl", CONTRACTION_SOFTWARE),
     ("contraction_sum.wgsl", CONTRACTION_SUM),
+    ("sort_runs.wgsl", SORT_RUNS),
+    ("sort_merge.wgsl", SORT_MERGE),
+    ("search.wgsl", SEARCH),
+    ("segment_parts.wgsl", SEGMENT_PARTS),
+    ("segments.wgsl", SEGMENTS),
 ];

@@ -3,6 +3,7 @@
 pub(crate) mod contraction;
 pub(crate) mod fold;
 mod hoist;
+pub(crate) mod index;
 pub(crate) mod interpret;
 mod ops;
 mod rows;

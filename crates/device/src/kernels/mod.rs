@@ -3,7 +3,13 @@
 mod contraction;
 mod map;
 mod reduce;
+mod search;
+pub(crate) mod segments;
+mod sort;
 
 pub use contraction::{Contraction, Epilogue, Reader};
 pub use map::Map;
 pub use reduce::{Reduce, ReduceOp, Reduction};
+pub use search::Search;
+pub use segments::{SegmentFold, Segments};
+pub use sort::Sort;

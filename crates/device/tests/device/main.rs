@@ -5,6 +5,7 @@
 
 mod common;
 mod contractions;
+mod index;
 mod maps;
 mod memory;
 mod parity;

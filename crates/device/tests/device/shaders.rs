@@ -1,11 +1,11 @@
 //! Every shader that the samples yield, in every variant: valid, translatable to each target, and within the default
 //! limits of WebGPU.
 
-use crate::sample::Sample;
-use crate::{contractions, maps, reduces};
+use crate::{contractions, index, maps, reduces};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::HashSet;
-use wgrad_device::{Adapter, AdapterKind, Pass};
+use std::sync::Arc;
+use wgrad_device::{Adapter, AdapterKind, Kernel, Pass};
 
 fn adapter(kind: AdapterKind, f16: bool) -> Adapter {
     Adapter {
@@ -81,8 +81,17 @@ fn hlsl(name: &str, module: &naga::Module, info: &ModuleInfo) {
         .unwrap_or_else(|e| panic!("{name}, HLSL: {e}"));
 }
 
-fn all() -> Vec<Sample> {
-    [maps::samples(), reduces::samples(), contractions::samples()].concat()
+/// Every kernel that a test runs, by name, with its aliases.
+fn all() -> Vec<(String, Arc<dyn Kernel>, Vec<Option<usize>>)> {
+    let samples = [maps::samples(), reduces::samples(), contractions::samples()].concat();
+    let others = index::kernels().into_iter().map(|(name, kernel)| (name, kernel, vec![None]));
+    (samples.into_iter())
+        .map(|s| {
+            let aliases = (0..s.outputs().len()).map(|o| s.aliases.get(o).copied().flatten()).collect();
+            (s.name.clone(), s.kernel(), aliases)
+        })
+        .chain(others)
+        .collect()
 }
 
 #[test]
@@ -90,12 +99,10 @@ fn every_shader_is_valid_on_every_target() {
     let mut seen = HashSet::new();
     for kind in [AdapterKind::Software, AdapterKind::Discrete] {
         for f16 in [true, false] {
-            for sample in all() {
-                let aliases: Vec<_> =
-                    (0..sample.outputs().len()).map(|o| sample.aliases.get(o).copied().flatten()).collect();
-                for pass in sample.kernel().passes(&adapter(kind, f16), &aliases) {
+            for (name, kernel, aliases) in all() {
+                for pass in kernel.passes(&adapter(kind, f16), &aliases) {
                     if seen.insert(pass.wgsl.clone()) {
-                        check(&format!("{} ({}, {kind:?})", sample.name, pass.label), &pass);
+                        check(&format!("{name} ({}, {kind:?})", pass.label), &pass);
                     }
                 }
             }
@@ -108,7 +115,6 @@ fn every_shader_is_valid_on_every_target() {
 fn sizes_are_not_in_the_text() {
     for kind in [AdapterKind::Software, AdapterKind::Discrete] {
         let text = |m, n, k| {
-            use wgrad_device::Kernel;
             contractions::matmul(m, n, k, false, true).passes(&adapter(kind, true), &[])[0].wgsl.clone()
         };
         assert_eq!(text(64, 128, 32), text(100, 70, 99));

@@ -32,6 +32,11 @@ impl Shader {
         format!("params[{}].{}", i / 4, ["x", "y", "z", "w"][i % 4])
     }
 
+    /// Writes a function `name` into `text` that gives a parameter.
+    pub fn constant(&mut self, text: &mut String, name: &str, value: usize) {
+        writeln!(text, "fn {name}() -> u32 {{ return {}; }}", self.param(value as i64)).expect("writing to a string");
+    }
+
     /// A name that was not used before.
     pub fn fresh(&mut self, prefix: &str) -> String {
         self.names += 1;
@@ -40,11 +45,15 @@ impl Shader {
 
     /// Declares a storage buffer of elements of `dtype`.
     pub fn bind(&mut self, operand: Operand, name: &str, dtype: DType, write: bool) {
-        self.bindings.push(PassBinding { operand, write });
         self.f16_bound |= dtype == DType::F16;
+        self.bind_as(operand, name, stored(dtype), write);
+    }
+
+    /// Declares a storage buffer of elements of a WGSL type.
+    pub fn bind_as(&mut self, operand: Operand, name: &str, element: &str, write: bool) {
+        self.bindings.push(PassBinding { operand, write });
         let access = if write { "read_write" } else { "read" };
         let binding = self.bindings.len();
-        let element = stored(dtype);
         writeln!(self.declarations, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;")
             .expect("writing to a string");
     }

@@ -63,8 +63,8 @@ pub(super) fn sum_pass(c: &Contraction, plan: &Plan, adapter: &Adapter) -> Pass 
     shader.bind(Operand::Scratch, "partials", DType::F32, false);
     let size = workgroup_size(adapter);
     let mut text = format!("const SIZE: u32 = {size}u;\n{TILE_STRUCT}");
-    constant(&mut shader, &mut text, "element_count", plan.elements());
-    constant(&mut shader, &mut text, "split_count", plan.splits);
+    shader.constant(&mut text, "element_count", plan.elements());
+    shader.constant(&mut text, "split_count", plan.splits);
     let (rows, cols) = (plan.size(ROW), plan.size(COL));
     let by_cols = shader.divisor(cols, plan.elements());
     let by_rows = shader.divisor(rows, plan.elements());
@@ -88,15 +88,11 @@ return Tile(true, batch, line - batch * {}, i - line * {}, 0u, 0u, 0u);
     shader.finish(format!("{}, sum", c.label), &text, fold_groups(plan.elements().div_ceil(size)))
 }
 
-fn constant(shader: &mut Shader, text: &mut String, name: &str, value: usize) {
-    *text += &format!("fn {name}() -> u32 {{ return {}; }}\n", shader.param(value as i64));
-}
-
 /// Which tile a workgroup computes: neighbours share their columns, whose part of B then stays in cache.
 fn tiles(shader: &mut Shader, text: &mut String, plan: &Plan) -> usize {
     let (rows, cols, inner) = (plan.size(ROW), plan.size(COL), plan.size(INNER));
-    constant(shader, text, "row_count", rows);
-    constant(shader, text, "col_count", cols);
+    shader.constant(text, "row_count", rows);
+    shader.constant(text, "col_count", cols);
     let [tile_rows, tile_cols] = plan.tile.size();
     let down = rows.div_ceil(tile_rows);
     let across = cols.div_ceil(tile_cols);
