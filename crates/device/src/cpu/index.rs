@@ -23,9 +23,8 @@ fn run_rows<T: Send>(io: &CpuIo, n: usize, width: usize, work: usize, body: impl
     run_tasks(n.div_ceil(each), |tasks| {
         let rows = tasks.start * each..(tasks.end * each).min(n);
         // SAFETY: the ranges are disjoint, and within the output, which has n rows.
-        let out = unsafe {
-            std::slice::from_raw_parts_mut(io.output::<T>(0).0.add(rows.start * width), rows.len() * width)
-        };
+        let out =
+            unsafe { std::slice::from_raw_parts_mut(io.output::<T>(0).0.add(rows.start * width), rows.len() * width) };
         body(rows, out)
     });
 }

@@ -170,7 +170,8 @@ fn checks() -> Vec<Check> {
     let mixed = [3, 0, 1, 700, 0, 0, 259, 17, 1024, 0];
     let empty = [0; 5];
     let ones = [1; 37];
-    for (name, lengths) in [("mixed", &mixed[..]), ("empty", &empty), ("of one", &ones), ("one", &[5003]), ("none", &[])]
+    for (name, lengths) in
+        [("mixed", &mixed[..]), ("empty", &empty), ("of one", &ones), ("one", &[5003]), ("none", &[])]
     {
         for (width, indexed, weighted) in [(1, true, false), (3, true, true), (4, false, true), (8, true, false)] {
             let s = shape(lengths, width, 29, indexed, weighted);

@@ -114,9 +114,8 @@ fn every_shader_is_valid_on_every_target() {
 #[test]
 fn sizes_are_not_in_the_text() {
     for kind in [AdapterKind::Software, AdapterKind::Discrete] {
-        let text = |m, n, k| {
-            contractions::matmul(m, n, k, false, true).passes(&adapter(kind, true), &[])[0].wgsl.clone()
-        };
+        let text =
+            |m, n, k| contractions::matmul(m, n, k, false, true).passes(&adapter(kind, true), &[])[0].wgsl.clone();
         assert_eq!(text(64, 128, 32), text(100, 70, 99));
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod custom;
 pub(crate) mod expand;
 pub mod leaf;
 pub(crate) mod matmul;
+pub(crate) mod order;
 pub(crate) mod pack;
 pub(crate) mod pad;
 pub(crate) mod permute;
@@ -16,6 +17,8 @@ pub(crate) mod pool;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod reshape;
+pub(crate) mod search;
+pub(crate) mod segments;
 pub(crate) mod select;
 pub(crate) mod slice;
 pub(crate) mod softmax;
@@ -89,6 +92,9 @@ pub const NAMES: &[&str] = &[
     "conv_input_grad",
     "conv_weight_grad",
     "pack",
+    "argsort",
+    "searchsorted",
+    "segments",
 ];
 
 /// Every operation's test cases, file by file. An operation that is built but stands in no case fails a test.
@@ -116,6 +122,9 @@ pub fn registry() -> Vec<OpCase> {
         batch_norm::cases(),
         softmax::cases(),
         cross_entropy::cases(),
+        order::cases(),
+        search::cases(),
+        segments::cases(),
     ]
     .concat()
 }

@@ -100,11 +100,8 @@ impl Tensor {
             );
         }
         let n = self.count();
-        let (values, flat) = (self.stop_gradient().reshape([1, n]), index.reshape([1, n]));
-        let hit = Tensor::iota([len, n], 0).equal(&flat);
-        let sums = hit.select(&values, &values.lit(0.0)).sum(&[1]);
-        let index = index.clone();
-        sums.with_gradient(&[self], move |_, _, g| vec![Some(g.take(&index))])
+        let sums = self.reshape([n, 1]).sum_rows(Some(&index.reshape([n])), None, None, len);
+        sums.reshape([len])
     }
 }
 
