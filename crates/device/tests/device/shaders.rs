@@ -81,8 +81,11 @@ fn hlsl(name: &str, module: &naga::Module, info: &ModuleInfo) {
         .unwrap_or_else(|e| panic!("{name}, HLSL: {e}"));
 }
 
-/// Every kernel that a test runs, by name, with its aliases.
-fn all() -> Vec<(String, Arc<dyn Kernel>, Vec<Option<usize>>)> {
+/// A kernel with its name and its aliases.
+type Named = (String, Arc<dyn Kernel>, Vec<Option<usize>>);
+
+/// Every kernel that a test runs.
+fn all() -> Vec<Named> {
     let samples = [maps::samples(), reduces::samples(), contractions::samples()].concat();
     let others = index::kernels().into_iter().map(|(name, kernel)| (name, kernel, vec![None]));
     (samples.into_iter())
