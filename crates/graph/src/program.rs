@@ -171,8 +171,7 @@ impl Program {
                     return Err(Error::State {
                         name: leaf.name.clone(),
                         reason:
-                            "it is packed with other tensors than this program packs it with; initialise the state \
-                                 from the program that trains it"
+                            "it does not lie where this program packs it; add the program to the state (State::add)"
                                 .into(),
                     });
                 }

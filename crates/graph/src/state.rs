@@ -1,11 +1,11 @@
 //! What lasts from run to run: parameters, statistics, moments, the random generator.
 
-use crate::compile::{Base, Leaf, place_of_states};
+use crate::compile::{Leaf, Place, place_of_states};
 use crate::ops::leaf::Init;
 use crate::{Error, Program};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wgrad_device::{Buffer, DType, Device, Slice, philox};
+use wgrad_device::{DType, Device, Slice, philox};
 
 /// Named tensors on a device. Several programs may work on one state: training and evaluation, the two steps of a GAN.
 pub struct State {
@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     pub slice: Slice,
     pub shape: Vec<usize>,
     pub dtype: DType,
+    /// Whether it lies in one buffer with others.
+    pub packed: bool,
 }
 
 static NEXT_STATE: AtomicU64 = AtomicU64::new(0);
@@ -41,40 +43,72 @@ impl State {
         Ok(state)
     }
 
-    /// Adds what another program needs and this state does not have yet.
+    /// Adds what another program needs and this state does not have yet. Tensors that the program wants packed together are
+    /// moved together if they lie apart.
     ///
     /// # Errors
-    /// If a tensor is there under the same name with another shape or type, or memory runs out.
+    /// If a tensor is there under the same name with another shape or type, or packed with other tensors than the program
+    /// packs it with, or memory runs out.
     pub fn add(&mut self, program: &Program) -> Result<(), Error> {
         let plan = program.plan();
-        let mut arenas: Vec<Option<Buffer>> = vec![None; plan.arenas.len()];
-        for (leaf, place) in plan.states.iter().zip(place_of_states(&plan.states, &plan.arenas)) {
-            if self.entries.contains_key(&leaf.name) {
-                self.entry_for(leaf)?;
-                continue;
+        for leaf in plan.states.iter().filter(|l| self.contains(&l.name)) {
+            self.entry_for(leaf)?;
+        }
+        let places = place_of_states(&plan.states, &plan.arenas);
+        for members in &plan.arenas {
+            let together: Vec<(&Leaf, Place)> = members.iter().map(|&m| (&plan.states[m], places[m])).collect();
+            let (_, elements) = crate::compile::arena_layout(members, &plan.states);
+            self.add_packed(&together, elements * 4)?;
+        }
+        for (leaf, place) in plan.states.iter().zip(&places) {
+            if !self.contains(&leaf.name) {
+                let buffer = self.device.alloc(place.bytes, &leaf.name)?;
+                let value = self.initial(leaf);
+                self.put(leaf, Slice { buffer, offset: 0, bytes: place.bytes }, false, &value)?;
             }
-            let slice = match place.base {
-                Base::Arena(a) => {
-                    let buffer = match &arenas[a] {
-                        Some(b) => b.clone(),
-                        None => {
-                            let (_, elements) = crate::compile::arena_layout(&plan.arenas[a], &plan.states);
-                            let b = self.device.alloc(elements * 4, "packed state")?;
-                            arenas[a] = Some(b.clone());
-                            b
-                        }
-                    };
-                    Slice { buffer, offset: place.offset, bytes: place.bytes }
-                }
-                _ => {
-                    let buffer = self.device.alloc(place.bytes, &leaf.name)?;
-                    Slice { buffer, offset: 0, bytes: place.bytes }
-                }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that tensors lie at these places in one buffer of `bytes`.
+    fn add_packed(&mut self, members: &[(&Leaf, Place)], bytes: usize) -> Result<(), Error> {
+        let found: Vec<Option<&Entry>> = members.iter().map(|(l, _)| self.entries.get(&l.name)).collect();
+        if let Some(Some(first)) = found.first() {
+            let lies = |e: &Entry, p: &Place| e.slice.buffer.same(&first.slice.buffer) && e.slice.offset == p.offset;
+            let there = found.iter().zip(members).all(|(e, (_, p))| e.is_some_and(|e| e.packed && lies(e, p)));
+            if there && first.slice.buffer.bytes() >= bytes {
+                return Ok(());
+            }
+        }
+        if let Some(i) = found.iter().position(|e| e.is_some_and(|e| e.packed)) {
+            return Err(Error::State {
+                name: members[i].0.name.clone(),
+                reason: "it is packed with other tensors than this program packs it with".into(),
+            });
+        }
+        let buffer = self.device.alloc(bytes, "packed state")?;
+        for (leaf, place) in members {
+            let value = match self.contains(&leaf.name) {
+                true => self.bytes(&leaf.name)?,
+                false => self.initial(leaf),
             };
-            let init = leaf.init.as_ref().expect("state leaves have one");
-            let words = initial(&leaf.name, init, leaf.dtype, leaf.shape.iter().product(), self.seed);
-            self.device.write(&slice, &words)?;
-            self.entries.insert(leaf.name.clone(), Entry { slice, shape: leaf.shape.clone(), dtype: leaf.dtype });
+            let slice = Slice { buffer: buffer.clone(), offset: place.offset, bytes: place.bytes };
+            self.put(leaf, slice, true, &value)?;
+        }
+        // What programs have bound no longer holds.
+        self.id = NEXT_STATE.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn initial(&self, leaf: &Leaf) -> Vec<u8> {
+        let init = leaf.init.as_ref().expect("state leaves have one");
+        initial(&leaf.name, init, leaf.dtype, leaf.shape.iter().product(), self.seed)
+    }
+
+    fn put(&mut self, leaf: &Leaf, slice: Slice, packed: bool, value: &[u8]) -> Result<(), Error> {
+        self.device.write(&slice, value)?;
+        let entry = Entry { slice, shape: leaf.shape.clone(), dtype: leaf.dtype, packed };
+        if self.entries.insert(leaf.name.clone(), entry).is_none() {
             self.order.push(leaf.name.clone());
         }
         Ok(())

@@ -1,0 +1,52 @@
+//! Networks on images.
+
+use crate::support::numbers;
+use crate::{Training, Values};
+use wgrad::prelude::*;
+
+/// A convolution of 3x3 with batch norm and leaky ReLU, as in Darknet.
+fn block(scope: &Scope, name: &str, x: &Tensor, outputs: usize, stride: usize) -> Tensor {
+    let scope = scope.enter(name);
+    let conv = Conv2d::new(x.shape()[1], outputs, 3).stride(stride).padding(1).bias(false);
+    let y = conv.forward(&scope.enter("conv"), x);
+    BatchNorm2d::new(outputs).forward(&scope.enter("bn"), &y).leaky_relu(0.1)
+}
+
+/// A grid of cells with anchors, each with box, objectness and classes, as in YOLOv3 (Redmon and Farhadi, 2018).
+#[test]
+fn yolo() {
+    let (batch, grid, anchors, classes) = (2, 4, 2, 3);
+    let x = Tensor::input("images", [batch, 3, 16, 16], DType::F32);
+    let cell = [batch, anchors, grid, grid];
+    let input = |name: &str, last: usize| Tensor::input(name, [&cell[..], &[last]].concat(), DType::F32);
+    let (boxes, kinds, object) = (input("boxes", 4), input("kinds", classes), input("object", 1));
+
+    let scope = Scope::train();
+    let fine = block(&scope, "down1", &x, 8, 2);
+    let coarse = block(&scope, "down2", &fine, 16, 2);
+    let wide = block(&scope, "residual", &coarse, 16, 1) + &coarse;
+    let head = Conv2d::new(16, anchors * (5 + classes), 1).forward(&scope.enter("head"), &wide);
+    let raw = head.reshape([batch, anchors, 5 + classes, grid, grid]).permute(&[0, 1, 3, 4, 2]);
+    let part = |from: usize, to: usize| raw.slice(4, from..to);
+    let bce = |x: &Tensor, t: &Tensor| x.relu() - x * t + ((-x.abs()).exp() + 1.0).log();
+    let places = (bce(&part(0, 2), &boxes.slice(4, 0..2)) * &object).sum_all();
+    let sizes = ((part(2, 4) - boxes.slice(4, 2..4)).square() * &object).sum_all();
+    let presence = bce(&part(4, 5), &object).sum_all();
+    let kind = (bce(&part(5, 5 + classes), &kinds) * &object).sum_all();
+    let loss = (places + sizes + presence + kind) / batch as f32;
+    let updates = Sgd::new(0.005).momentum(0.9).weight_decay(5e-4).minimize(&scope, &loss);
+
+    let feed = move |_| {
+        let cells = batch * anchors * grid * grid;
+        let object: Vec<f32> = (0..cells).map(|i| (i % 11 == 3) as u8 as f32).collect();
+        let boxes = numbers(cells * 4, 5).into_iter().map(|v| v * 0.5 + 0.5).collect();
+        let kinds = (0..cells * classes).map(|i| (i % classes == i / classes % classes) as u8 as f32).collect();
+        vec![
+            ("images", Values::F32(numbers(batch * 3 * 256, 9))),
+            ("object", Values::F32(object)),
+            ("boxes", Values::F32(boxes)),
+            ("kinds", Values::F32(kinds)),
+        ]
+    };
+    Training::new(loss, updates, feed).learns(0.7);
+}
