@@ -1,7 +1,7 @@
 //! The contract of an operation.
 
 use crate::Tensor;
-use crate::shape::{count, indices, position};
+use crate::shape::{count, for_each_index, position};
 use std::fmt::Debug;
 use std::sync::Arc;
 use wgrad_device::kernels::ReduceOp;
@@ -184,7 +184,9 @@ impl Array {
 
     /// An array computed index by index.
     pub fn from_fn(shape: &[usize], f: impl Fn(&[usize]) -> f64) -> Array {
-        Array { shape: shape.to_vec(), data: indices(shape).map(|i| f(&i)).collect() }
+        let mut data = Vec::with_capacity(count(shape));
+        for_each_index(shape, |i| data.push(f(i)));
+        Array { shape: shape.to_vec(), data }
     }
 
     /// The element at `index`.

@@ -32,6 +32,21 @@ pub(crate) fn indices(shape: &[usize]) -> impl Iterator<Item = Vec<usize>> + use
     })
 }
 
+/// Calls `f` with each index of a shape, in row-major order. As [`indices`], without an allocation for each.
+pub(crate) fn for_each_index(shape: &[usize], mut f: impl FnMut(&[usize])) {
+    let mut index = vec![0; shape.len()];
+    for _ in 0..count(shape) {
+        f(&index);
+        for d in (0..shape.len()).rev() {
+            index[d] += 1;
+            if index[d] < shape[d] {
+                break;
+            }
+            index[d] = 0;
+        }
+    }
+}
+
 /// The row-major position of `index` in `shape`.
 pub(crate) fn position(shape: &[usize], index: &[usize]) -> usize {
     shape.iter().zip(index).fold(0, |p, (&n, &i)| p * n + i)

@@ -1,7 +1,7 @@
 //! Folds over axes: sum, mean, max, min, and the position of the greatest and least.
 
 use crate::op::{Array, Lower, Op};
-use crate::shape::{indices, position};
+use crate::shape::for_each_index;
 use crate::{OpCase, Tensor};
 use wgrad_device::DType;
 use wgrad_device::kernels::ReduceOp;
@@ -74,9 +74,11 @@ impl Op for Reduce {
         let mut acc = vec![start; shape.iter().product()];
         let mut arg = vec![0.0; acc.len()];
         let mut seen = vec![0.0; acc.len()];
-        for (i, &v) in indices(&x.shape).zip(&x.data) {
-            let kept: Vec<usize> = (0..i.len()).filter(|d| !self.axes.contains(d)).map(|d| i[d]).collect();
-            let p = position(shape, &kept);
+        let kept: Vec<usize> = (0..x.shape.len()).filter(|d| !self.axes.contains(d)).collect();
+        let mut values = x.data.iter();
+        for_each_index(&x.shape, |i| {
+            let v = *values.next().expect("one for each index");
+            let p = kept.iter().fold(0, |p, &d| p * x.shape[d] + i[d]);
             match self.op {
                 ReduceOp::Sum => acc[p] += v,
                 ReduceOp::Prod => acc[p] *= v,
@@ -87,7 +89,7 @@ impl Op for Reduce {
                 _ => {}
             }
             seen[p] += 1.0;
-        }
+        });
         Array::new(shape, if self.is_arg() { arg } else { acc })
     }
 
