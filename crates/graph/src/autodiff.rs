@@ -23,11 +23,46 @@ pub fn gradients(loss: &Tensor, wrt: &[&Tensor]) -> Vec<Tensor> {
 /// As [`gradients`].
 #[track_caller]
 pub fn gradients_of(output: &Tensor, wrt: &[&Tensor], seed: &Tensor) -> Vec<Tensor> {
-    if (seed.shape(), seed.dtype()) != (output.shape(), output.dtype()) {
-        crate::fail("gradients", format!("seed {:?} for an output {:?}", seed.shape(), output.shape()));
+    vjp(&[output], wrt, &[seed])
+}
+
+/// The vector-Jacobian product of several outputs: the gradients of `sum(outputs[0] * seeds[0]) + sum(outputs[1] *
+/// seeds[1]) + ...` with respect to each of `wrt`, which may be any tensors on the way: inputs, parameters, activations.
+///
+/// # Panics
+/// If a seed has not its output's shape and type, or as [`gradients`].
+#[track_caller]
+pub fn vjp(outputs: &[&Tensor], wrt: &[&Tensor], seeds: &[&Tensor]) -> Vec<Tensor> {
+    if outputs.len() != seeds.len() {
+        crate::fail("gradients", format!("{} outputs, but {} seeds", outputs.len(), seeds.len()));
     }
-    // Only nodes between `wrt` and `output` matter. Ids grow from arguments to results.
-    let order = topological(output);
+    let mut grads: HashMap<u64, Tensor> = HashMap::new();
+    for (&output, &seed) in outputs.iter().zip(seeds) {
+        if (seed.shape(), seed.dtype()) != (output.shape(), output.dtype()) || !output.dtype().is_float() {
+            crate::fail(
+                "gradients",
+                format!(
+                    "a seed {} {:?} for an output {} {:?}",
+                    seed.dtype(),
+                    seed.shape(),
+                    output.dtype(),
+                    output.shape()
+                ),
+            );
+        }
+        let sum = match grads.remove(&output.id()) {
+            Some(other) => other + seed,
+            None => seed.clone(),
+        };
+        grads.insert(output.id(), sum);
+    }
+    // Only nodes between `wrt` and the outputs matter. Ids grow from arguments to results, so nothing made before all of
+    // `wrt` needs them; but a leaf may have been declared before under the same name.
+    let oldest = match wrt.iter().any(|t| t.name().is_some()) {
+        true => 0,
+        false => wrt.iter().map(|t| t.id()).min().unwrap_or(u64::MAX),
+    };
+    let order = above(outputs.iter().copied(), oldest);
     let targets: HashSet<u64> = wrt.iter().map(|t| t.id()).collect();
     let mut names: HashMap<&str, u64> = HashMap::new();
     for t in wrt {
@@ -44,7 +79,6 @@ pub fn gradients_of(output: &Tensor, wrt: &[&Tensor], seed: &Tensor) -> Vec<Tens
         }
     }
 
-    let mut grads: HashMap<u64, Tensor> = HashMap::from([(output.id(), seed.clone())]);
     let mut found: HashMap<u64, Tensor> = HashMap::new();
     for (id, t) in order.iter().rev() {
         let Some(grad) = grads.remove(id) else { continue };
@@ -80,13 +114,101 @@ pub fn gradients_of(output: &Tensor, wrt: &[&Tensor], seed: &Tensor) -> Vec<Tens
 
 /// Every node that `root` needs, by id.
 pub(crate) fn topological(root: &Tensor) -> BTreeMap<u64, Tensor> {
+    above([root], 0)
+}
+
+/// Every node that `roots` need and whose id is at least `oldest`, by id.
+fn above<'a>(roots: impl IntoIterator<Item = &'a Tensor>, oldest: u64) -> BTreeMap<u64, Tensor> {
     let mut seen = BTreeMap::new();
-    let mut stack = vec![root.clone()];
+    let mut stack: Vec<Tensor> = roots.into_iter().cloned().collect();
     while let Some(t) = stack.pop() {
+        if t.id() < oldest {
+            continue;
+        }
         if let std::collections::btree_map::Entry::Vacant(place) = seen.entry(t.id()) {
             stack.extend(t.inputs().iter().cloned());
             place.insert(t);
         }
     }
     seen
+}
+
+/// The Jacobian-vector product: how each of `outputs` changes when `wrt` moves along `tangents`, which is the derivative
+/// at 0 of `outputs(wrt + s * tangents)` by `s`. Of the outputs' shapes.
+///
+/// Computed as the gradient of a vector-Jacobian product (which is linear in its seed) with respect to the seed, so every
+/// operation that has a gradient has this too.
+///
+/// # Panics
+/// If a tangent has not its tensor's shape and type, or as [`gradients`].
+#[track_caller]
+pub fn jvp(outputs: &[&Tensor], wrt: &[&Tensor], tangents: &[&Tensor]) -> Vec<Tensor> {
+    check_tangents("jvp", wrt, tangents);
+    let seeds: Vec<Tensor> = outputs.iter().map(|t| Tensor::zeros(t.shape(), t.dtype())).collect();
+    let seeds: Vec<&Tensor> = seeds.iter().collect();
+    let pulled = vjp(outputs, wrt, &seeds);
+    vjp(&pulled.iter().collect::<Vec<_>>(), &seeds, tangents)
+}
+
+/// The Hessian-vector product: the gradient of `sum(gradient(loss, wrt) * tangents)` with respect to each of `wrt`,
+/// without the Hessian ever being there.
+///
+/// # Panics
+/// If a tangent has not its tensor's shape and type, or as [`gradients`].
+#[track_caller]
+pub fn hvp(loss: &Tensor, wrt: &[&Tensor], tangents: &[&Tensor]) -> Vec<Tensor> {
+    check_tangents("hvp", wrt, tangents);
+    let first = gradients(loss, wrt);
+    vjp(&first.iter().collect::<Vec<_>>(), wrt, tangents)
+}
+
+#[track_caller]
+fn check_tangents(op: &str, wrt: &[&Tensor], tangents: &[&Tensor]) {
+    if wrt.len() != tangents.len() {
+        crate::fail(op, format!("{} tensors, but {} tangents", wrt.len(), tangents.len()));
+    }
+    for (x, t) in wrt.iter().zip(tangents) {
+        if (x.shape(), x.dtype()) != (t.shape(), t.dtype()) {
+            crate::fail(
+                op,
+                format!("a tangent {} {:?} for a tensor {} {:?}", t.dtype(), t.shape(), x.dtype(), x.shape()),
+            );
+        }
+    }
+}
+
+/// The whole Jacobian: the derivative of every element of `output` by every element of `wrt`, of shape
+/// `[output..., wrt...]`. It is built row by row, one vector-Jacobian product for each element of `output`: meant for small
+/// outputs.
+///
+/// # Panics
+/// As [`gradients`].
+#[track_caller]
+pub fn jacobian(output: &Tensor, wrt: &Tensor) -> Tensor {
+    let n = output.count();
+    let shape = [output.shape(), wrt.shape()].concat();
+    if n == 0 || wrt.count() == 0 {
+        return Tensor::zeros(shape, wrt.dtype());
+    }
+    let flat = output.reshape([n]);
+    let place = Tensor::iota([n], 0);
+    let mut rows = vec![];
+    for i in 0..n {
+        let here = place.equal(&Tensor::scalar(i as u32)).cast(output.dtype());
+        rows.push(gradients_of(&flat, &[wrt], &here).remove(0).unsqueeze(0));
+    }
+    Tensor::concat(&rows.iter().collect::<Vec<_>>(), 0).reshape(shape)
+}
+
+/// The whole Hessian of `loss`, which has one element: all second derivatives by pairs of elements of `wrt`, of shape
+/// `[wrt..., wrt...]`. For small `wrt`, as [`jacobian`].
+///
+/// # Panics
+/// If `loss` has not exactly one element, or as [`gradients`].
+#[track_caller]
+pub fn hessian(loss: &Tensor, wrt: &Tensor) -> Tensor {
+    if loss.count() != 1 {
+        crate::fail("hessian", format!("of {:?}: reduce it to one number", loss.shape()));
+    }
+    jacobian(&gradients(loss, &[wrt]).remove(0), wrt)
 }

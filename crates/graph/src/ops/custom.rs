@@ -81,6 +81,22 @@ impl Tensor {
     ///
     /// The rule gets the value, the arguments and the gradient with respect to the value, and returns a gradient of each
     /// argument's shape and type, as an expression; so second gradients follow from the rule.
+    ///
+    /// ```
+    /// use wgrad_graph::{gradients, DType, Tensor};
+    /// // log(1 + e^x), with the gradient written so that a large x gives 1 and not infinity / infinity.
+    /// fn log1p_exp(x: &Tensor) -> Tensor {
+    ///     (x.exp() + 1.0).log().with_gradient(&[x], |_value, arguments, g| vec![Some(g * arguments[0].sigmoid())])
+    /// }
+    /// let x = Tensor::input("x", [3], DType::F32);
+    /// let slope = gradients(&log1p_exp(&x), &[&x]).remove(0);
+    /// assert_eq!(slope.shape(), [3]);
+    /// // The rule is an expression, so there is a second gradient too.
+    /// assert_eq!(gradients(&slope, &[&x])[0].shape(), [3]);
+    /// ```
+    ///
+    /// # Panics
+    /// When a gradient is taken, if the rule gives another number of gradients than arguments, or one of another shape.
     #[track_caller]
     pub fn with_gradient(
         &self,
@@ -91,6 +107,37 @@ impl Tensor {
         let mut inputs = vec![self];
         inputs.extend_from_slice(arguments);
         Tensor::apply(op, &inputs)
+    }
+}
+
+impl Tensor {
+    /// This value with the gradient of `other`: the straight-through estimator. The gradient that arrives goes to `other`
+    /// unchanged, and none to this tensor: `x.round().straight_through(&x)` rounds, and learns as if it did not.
+    ///
+    /// # Panics
+    /// If shapes or types differ.
+    #[track_caller]
+    pub fn straight_through(&self, other: &Tensor) -> Tensor {
+        if (self.shape(), self.dtype()) != (other.shape(), other.dtype()) {
+            crate::fail(
+                "straight_through",
+                format!(
+                    "the value is {} {:?}, what gets its gradient {} {:?}",
+                    self.dtype(),
+                    self.shape(),
+                    other.dtype(),
+                    other.shape()
+                ),
+            );
+        }
+        self.with_gradient(&[other], |_, _, g| vec![Some(g.clone())])
+    }
+
+    /// This value; the gradient is multiplied by `-scale` (Ganin and Lempitsky, 2015): what comes before learns to do the
+    /// opposite of what comes after.
+    #[track_caller]
+    pub fn reverse_gradient(&self, scale: f32) -> Tensor {
+        self.with_gradient(&[self], move |_, _, g| vec![Some(g * -scale)])
     }
 }
 
@@ -131,5 +178,21 @@ pub(crate) fn cases() -> Vec<OpCase> {
         }),
         // d/dx of x * stop(x) is x, not 2x: differences cannot see that, so the case only compares values.
         OpCase::new("stop_gradient", "stop_gradient", &[&[5]], |x| &x[0] * &x[0].stop_gradient()).no_difference(),
+        // As above: these are not the gradients of what they compute. tests/gradients.rs has them exactly.
+        OpCase::new("straight_through", "straight_through", &[&[3, 5]], |x| (&x[0] * 3.0).round().straight_through(&x[0]))
+            .no_difference(),
+        OpCase::new("straight_through", "straight_through of a bit", &[&[7]], |x| {
+            x[0].gt(&x[0].lit(0.0)).cast(DType::F32).straight_through(&x[0].sigmoid()) * &x[0]
+        })
+        .no_difference(),
+        OpCase::new("straight_through", "straight_through of a value by itself", &[&[1, 4]], |x| {
+            x[0].square().straight_through(&x[0].square())
+        }),
+        OpCase::new("reverse_gradient", "reverse_gradient", &[&[2, 3]], |x| x[0].exp().reverse_gradient(0.3)).no_difference(),
+        // A negative scale lets the gradient through.
+        OpCase::new("reverse_gradient", "reverse_gradient, twice", &[&[5]], |x| {
+            x[0].exp().reverse_gradient(0.5).reverse_gradient(2.0).sin()
+        }),
+        OpCase::new("reverse_gradient", "reverse_gradient by -1", &[&[0, 2]], |x| x[0].reverse_gradient(-1.0).square()),
     ]
 }
