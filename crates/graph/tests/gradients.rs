@@ -38,7 +38,7 @@ fn close(got: &[f64], expected: &[f64]) {
 
 #[test]
 fn gradients_with_respect_to_activations() {
-    let at = [0.3, -0.7, 1.1];
+    let at: [f64; 3] = [0.3, -0.7, 1.1];
     let x = x(3);
     let a = x.exp();
     let b = (&a * &x).sin();
@@ -92,7 +92,7 @@ fn products_with_jacobians() {
 
 #[test]
 fn second_derivatives() {
-    let at = [0.4, -0.9, 1.3];
+    let at: [f64; 3] = [0.4, -0.9, 1.3];
     let x = x(3);
     // f = x0 * x1^2 + exp(x2) * x0
     let (a, b, c) = (x.slice(0, 0..1), x.slice(0, 1..2), x.slice(0, 2..3));
@@ -111,7 +111,7 @@ fn second_derivatives() {
 
 #[test]
 fn whole_jacobians() {
-    let at = [0.2, 0.9];
+    let at: [f64; 2] = [0.2, 0.9];
     let x = x(2);
     let y = Tensor::concat(&[&x.exp(), &(x.slice(0, 0..1) * x.slice(0, 1..2))], 0);
     let j = jacobian(&y, &x);

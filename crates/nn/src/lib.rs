@@ -25,25 +25,31 @@ mod conv;
 mod dropout;
 pub mod init;
 mod layer;
+mod layer_norm;
 mod linear;
 pub mod loss;
 pub mod optim;
 mod pair;
 mod pool;
+mod reparametrize;
 mod schedule;
 mod scope;
 mod sequential;
 mod simple;
 
-pub use batch_norm::BatchNorm2d;
+pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
 pub use conv::Conv2d;
 pub use dropout::Dropout;
 pub use init::WeightInit;
 pub use layer::Layer;
+pub use layer_norm::{
+    GroupNorm, InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm, LocalResponseNorm, RmsNorm,
+};
 pub use linear::Linear;
 pub use loss::Reduction;
 pub use pair::Pair;
 pub use pool::{AvgPool2d, GlobalAvgPool, MaxPool2d};
+pub use reparametrize::{SpectralNorm, WeightNorm};
 pub use schedule::Schedule;
 pub use scope::{GENERATOR, Scope};
 pub use sequential::Sequential;

@@ -35,7 +35,12 @@ pub struct Scope {
     store: Arc<Mutex<Store>>,
     path: String,
     train: bool,
+    /// A parameter that this handle makes of others.
+    made: Option<(String, Arc<Make>)>,
 }
+
+/// Makes a parameter, in its layer's scope, of the shape and with the initialisation that the layer wants.
+type Make = dyn Fn(&Scope, &[usize], Init) -> Tensor + Send + Sync;
 
 #[derive(Default)]
 struct Store {
@@ -60,7 +65,7 @@ struct Leaf {
 impl Scope {
     /// A root scope for training: batch norm takes the batch's statistics, dropout drops.
     pub fn train() -> Scope {
-        Scope { store: Arc::default(), path: String::new(), train: true }
+        Scope { store: Arc::default(), path: String::new(), train: true, made: None }
     }
 
     /// A root scope for evaluation: batch norm takes its running statistics, dropout does nothing.
@@ -75,7 +80,17 @@ impl Scope {
 
     /// The part of this scope under `name`.
     pub fn enter(&self, name: &str) -> Scope {
-        Scope { store: self.store.clone(), path: self.full_name(name), train: self.train }
+        Scope { store: self.store.clone(), path: self.full_name(name), train: self.train, made: None }
+    }
+
+    /// This scope, but `param(name, ..)` gives what `make` makes of the shape and initialisation asked for: how a layer gets a
+    /// normalised weight without knowing of it ([`crate::SpectralNorm`]). Holds for this path, not below it.
+    pub fn reparametrize(
+        &self,
+        name: &str,
+        make: impl Fn(&Scope, &[usize], Init) -> Tensor + Send + Sync + 'static,
+    ) -> Scope {
+        Scope { made: Some((name.to_string(), Arc::new(make))), ..self.clone() }
     }
 
     /// The names entered so far, joined by dots. Empty for a root scope.
@@ -100,7 +115,10 @@ impl Scope {
     /// If the name was declared with another shape, or as a buffer.
     #[track_caller]
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Tensor {
-        self.declare(name, shape, DType::F32, init, true).tensor
+        match &self.made {
+            Some((made, make)) if made == name => make(&Scope { made: None, ..self.clone() }, shape, init),
+            _ => self.declare(name, shape, DType::F32, init, true).tensor,
+        }
     }
 
     /// A tensor that lasts but is not trained. Gives what it holds by now: where [`Scope::update`] set a new value in this

@@ -120,9 +120,11 @@ impl<'a> Builder<'a> {
             Lower::View(v) => {
                 let x = &t.inputs()[0];
                 // A view that cannot be a function of the index: its argument is stored, and this is a plain load then.
-                let Some(inner) = v.map(map, x.shape(), t.shape()) else {
+                let Some(mut inner) = v.map(map, x.shape(), t.shape()) else {
                     return Err(if self.stored.find(x).is_some() { t.id() } else { x.id() });
                 };
+                // The map of a scalar has no dimension from which a view could know the kernel's rank.
+                inner.dims.iter_mut().for_each(|d| d.affine.strides.resize(self.domain.len(), 0));
                 let value = self.value(x, &inner)?;
                 let new: Vec<Guard> = inner.guards[map.guards.len()..].to_vec();
                 let zero_outside = v.fill() == 0.0 && matches!(self.expr.nodes[value], ExprNode::Load { .. });

@@ -179,8 +179,10 @@ pub(crate) fn cases() -> Vec<OpCase> {
         // d/dx of x * stop(x) is x, not 2x: differences cannot see that, so the case only compares values.
         OpCase::new("stop_gradient", "stop_gradient", &[&[5]], |x| &x[0] * &x[0].stop_gradient()).no_difference(),
         // As above: these are not the gradients of what they compute. tests/gradients.rs has them exactly.
-        OpCase::new("straight_through", "straight_through", &[&[3, 5]], |x| (&x[0] * 3.0).round().straight_through(&x[0]))
-            .no_difference(),
+        OpCase::new("straight_through", "straight_through", &[&[3, 5]], |x| {
+            (&x[0] * 3.0).round().straight_through(&x[0])
+        })
+        .no_difference(),
         OpCase::new("straight_through", "straight_through of a bit", &[&[7]], |x| {
             x[0].gt(&x[0].lit(0.0)).cast(DType::F32).straight_through(&x[0].sigmoid()) * &x[0]
         })
@@ -188,7 +190,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         OpCase::new("straight_through", "straight_through of a value by itself", &[&[1, 4]], |x| {
             x[0].square().straight_through(&x[0].square())
         }),
-        OpCase::new("reverse_gradient", "reverse_gradient", &[&[2, 3]], |x| x[0].exp().reverse_gradient(0.3)).no_difference(),
+        OpCase::new("reverse_gradient", "reverse_gradient", &[&[2, 3]], |x| x[0].exp().reverse_gradient(0.3))
+            .no_difference(),
         // A negative scale lets the gradient through.
         OpCase::new("reverse_gradient", "reverse_gradient, twice", &[&[5]], |x| {
             x[0].exp().reverse_gradient(0.5).reverse_gradient(2.0).sin()

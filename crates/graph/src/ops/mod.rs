@@ -7,9 +7,14 @@ pub(crate) mod conv;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
 pub(crate) mod expand;
+pub(crate) mod group_norm;
+pub(crate) mod layer_norm;
 pub mod leaf;
+pub(crate) mod local_response_norm;
 pub(crate) mod matmul;
 pub(crate) mod order;
+pub(crate) mod norm;
+pub(crate) mod normalize;
 pub(crate) mod pack;
 pub(crate) mod pad;
 pub(crate) mod permute;
@@ -120,6 +125,10 @@ pub fn registry() -> Vec<OpCase> {
         pack::cases(),
         pool::cases(),
         batch_norm::cases(),
+        layer_norm::cases(),
+        group_norm::cases(),
+        local_response_norm::cases(),
+        normalize::cases(),
         softmax::cases(),
         cross_entropy::cases(),
         order::cases(),

@@ -138,6 +138,9 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case(&[4, 6], &[3, 8]),
         case(&[0, 3], &[3, 0]),
         case(&[1, 1], &[1]),
+        OpCase::new("reshape", "reshape of one element to none and back", &[&[1], &[3, 5]], |x| {
+            (x[0].exp().reshape([]).square() * 2.0).reshape([1]).sin().reshape([]) * &x[1]
+        }),
         OpCase::new("flatten", "flatten", &[&[2, 3, 5]], |x| x[0].flatten(1).square()),
         OpCase::new("unsqueeze", "unsqueeze, squeeze", &[&[4, 5]], |x| x[0].unsqueeze(1).square().squeeze(1)),
         OpCase::new("reshape", "reshape of a transpose", &[&[4, 5]], |x| x[0].permute(&[1, 0]).reshape([20]).square()),
