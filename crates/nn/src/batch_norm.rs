@@ -160,13 +160,15 @@ impl Running {
     #[track_caller]
     pub fn update(self, scope: &Scope, momentum: Option<f64>, mean: &Tensor, variance: &Tensor, count: usize) {
         let unbiased = count as f64 / (count - 1) as f64;
-        let blend: Box<dyn Fn(&Tensor, &Tensor, f64) -> Tensor> = match momentum {
-            Some(m) => Box::new(move |old, new, factor| old.mul_scalar(1.0 - m) + new.mul_scalar(m * factor)),
-            None => {
-                let batches = scope.buffer("num_batches_tracked", &[], DType::F32, Init::Constant(0.0)) + 1.0;
-                scope.update("num_batches_tracked", &batches);
-                Box::new(move |old, new, factor| old + (new.mul_scalar(factor) - old) / &batches)
-            }
+        let batches = momentum.is_none().then(|| {
+            let batches = scope.buffer("num_batches_tracked", &[], DType::F32, Init::Constant(0.0)) + 1.0;
+            scope.update("num_batches_tracked", &batches);
+            batches
+        });
+        let m = momentum.unwrap_or_default();
+        let blend = |old: &Tensor, new: &Tensor, factor: f64| match &batches {
+            Some(n) => old + (new.mul_scalar(factor) - old) / n,
+            None => old.mul_scalar(1.0 - m) + new.mul_scalar(m * factor),
         };
         scope.update("running_mean", &blend(&self.mean, mean, 1.0));
         scope.update("running_var", &blend(&self.variance, variance, unbiased));

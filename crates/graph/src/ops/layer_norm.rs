@@ -21,9 +21,9 @@ impl Tensor {
         self.last_axes_norm("layer_norm", normalized_shape, weight.into(), bias.into(), eps, true)
     }
 
-    /// Divides by the root mean square over the last axes, which have the extents `normalized_shape`: `x / sqrt(mean(x^2)
-    /// + eps) * weight`; `weight` has shape `normalized_shape`, or is missing. As `torch.nn.functional.rms_norm`, with eps
-    /// inside the root (PyTorch's default for it is f32's 1.1920929e-7).
+    /// Divides by the root mean square over the last axes, which have the extents `normalized_shape`:
+    /// `x / sqrt(mean(x^2) + eps) * weight`; `weight` has shape `normalized_shape`, or is missing. As
+    /// `torch.nn.functional.rms_norm`, whose default eps is f32's 1.1920929e-7.
     ///
     /// # Panics
     /// As [`Tensor::layer_norm`].
