@@ -4,6 +4,7 @@ use crate::Tensor;
 use crate::autodiff::topological;
 use crate::op::Array;
 use std::collections::{BTreeMap, HashMap};
+use wgrad_device::DType;
 
 /// Evaluates `outputs` in f64, with inputs and state bound by name.
 ///
@@ -80,6 +81,9 @@ impl Evaluator {
 
     fn compute(&self, n: usize) -> Array {
         let arguments: Vec<&Array> = self.arguments[n].iter().map(|&a| &self.values[a]).collect();
-        self.nodes[n].op().reference(&arguments, self.nodes[n].shape())
+        let t = &self.nodes[n];
+        let value = t.op().reference(&arguments, t.shape());
+        // Integers divide to integers, which an operation's f64 code does not know.
+        if matches!(t.dtype(), DType::U32 | DType::I32) { value.map(f64::trunc) } else { value }
     }
 }

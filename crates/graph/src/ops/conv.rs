@@ -52,10 +52,44 @@ impl ConvOptions {
         self.groups = groups;
         self
     }
+
+    /// The padding that TensorFlow calls SAME, for an input of these spatial extents and a kernel of these sizes, with the
+    /// stride and dilation given before: `extent' = ceil(extent / stride)`, and of an odd number of zeros the last one comes
+    /// after. With stride 1 that is PyTorch's `padding="same"`.
+    ///
+    /// # Panics
+    /// If there are not as many extents and sizes as the options have dimensions, or one of stride, dilation and kernel is 0.
+    #[track_caller]
+    pub fn same(mut self, spatial: &[usize], kernel: &[usize]) -> Self {
+        let n = self.stride.len();
+        let (lengths, zero) =
+            ([spatial.len(), kernel.len(), self.dilation.len(), self.padding.len()], |v: &[usize]| v.contains(&0));
+        if lengths != [n; 4] || zero(kernel) || zero(&self.stride) || zero(&self.dilation) {
+            crate::fail("same", format!("input {spatial:?}, kernel {kernel:?}, {self:?}"));
+        }
+        for d in 0..n {
+            let span = (kernel[d] - 1) * self.dilation[d] + 1;
+            let covered = spatial[d].div_ceil(self.stride[d]).saturating_sub(1) * self.stride[d] + span;
+            let total = covered.saturating_sub(spatial[d]);
+            self.padding[d] = (total / 2, total - total / 2);
+        }
+        self
+    }
+
+    /// What one output reads along each spatial dimension.
+    pub(crate) fn windows(&self, kernel: &[usize]) -> Vec<Window> {
+        let window = |d: usize| Window {
+            size: kernel[d],
+            stride: self.stride[d],
+            dilation: self.dilation[d],
+            padding: self.padding[d],
+        };
+        (0..kernel.len()).map(window).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
+pub(crate) enum Form {
     /// Arguments w, x; result y.
     Forward,
     /// Arguments w, dy; result dx.
@@ -65,16 +99,16 @@ enum Form {
 }
 
 #[derive(Clone, Debug)]
-struct Conv {
+pub(crate) struct Conv {
     form: Form,
-    options: ConvOptions,
-    x: Vec<usize>,
-    w: Vec<usize>,
-    y: Vec<usize>,
+    pub(crate) options: ConvOptions,
+    pub(crate) x: Vec<usize>,
+    pub(crate) w: Vec<usize>,
+    pub(crate) y: Vec<usize>,
 }
 
 impl Conv {
-    fn new(options: &ConvOptions, x: &[usize], w: &[usize]) -> Result<Conv, String> {
+    pub(crate) fn new(options: &ConvOptions, x: &[usize], w: &[usize]) -> Result<Conv, String> {
         let s = x.len().saturating_sub(2);
         let what = || format!("input {x:?}, weight {w:?}");
         if x.len() < 3 || w.len() != x.len() {
@@ -96,13 +130,7 @@ impl Conv {
             ));
         }
         let mut y = vec![x[0], w[0]];
-        for d in 0..s {
-            let window = Window {
-                size: w[d + 2],
-                stride: options.stride[d],
-                dilation: options.dilation[d],
-                padding: options.padding[d],
-            };
+        for (d, window) in options.windows(&w[2..]).into_iter().enumerate() {
             y.push(window.count(x[d + 2]).map_err(|e| format!("{}: dimension {d}: {e}", what()))?);
         }
         Ok(Conv { form: Form::Forward, options: options.clone(), x: x.to_vec(), w: w.to_vec(), y })
@@ -112,7 +140,8 @@ impl Conv {
         self.x.len() - 2
     }
 
-    fn apply(&self, form: Form, a: &Tensor, b: &Tensor) -> Tensor {
+    #[track_caller]
+    pub(crate) fn apply(&self, form: Form, a: &Tensor, b: &Tensor) -> Tensor {
         Tensor::apply(Conv { form, ..self.clone() }, &[a, b])
     }
 
@@ -310,27 +339,14 @@ impl Op for Conv {
 impl Tensor {
     /// Convolution of [N, C, spatial...] with `weight` [K, C/groups, kernel...]: [N, K, spatial'...], where each
     /// `spatial' = (spatial + padding - dilation * (kernel - 1) - 1) / stride + 1`. The kernel is not flipped.
+    ///
+    /// # Panics
+    /// If shapes and options do not fit: channels that groups do not divide, a kernel larger than the padded input.
     #[track_caller]
     pub fn conv(&self, weight: &Tensor, options: &ConvOptions) -> Tensor {
         match Conv::new(options, self.shape(), weight.shape()) {
             Ok(conv) => Tensor::apply(conv, &[weight, self]),
             Err(reason) => crate::fail("conv", reason),
-        }
-    }
-
-    /// Transposed convolution: what `conv` with these options does to gradients. This tensor is [N, K, spatial'...],
-    /// `weight` is [K, C/groups, kernel...], and the result [N, C, spatial...] has the given spatial extents, which must
-    /// be ones that `conv` would take to this tensor's.
-    #[track_caller]
-    pub fn conv_transpose(&self, weight: &Tensor, options: &ConvOptions, spatial: &[usize]) -> Tensor {
-        if self.rank() < 3 || weight.rank() != self.rank() {
-            crate::fail("conv_transpose", format!("input {:?}, weight {:?}", self.shape(), weight.shape()));
-        }
-        let channels = weight.shape()[1] * options.groups;
-        let x = [&[self.shape()[0], channels], spatial].concat();
-        match Conv::new(options, &x, weight.shape()) {
-            Ok(conv) => conv.apply(Form::InputGrad, weight, self),
-            Err(reason) => crate::fail("conv_transpose", reason),
         }
     }
 }
@@ -346,7 +362,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         all.push(OpCase::new("conv", text("conv"), &[w, x], move |t| t[1].conv(&t[0], &o1)));
         let spatial = x[2..].to_vec();
         all.push(OpCase::new("conv_input_grad", text("input grad"), &[w, &y], move |t| {
-            t[1].conv_transpose(&t[0], &o2, &spatial)
+            t[1].conv_transpose_to(&t[0], &o2, &spatial)
         }));
         let (xs, ws) = (x.to_vec(), w.to_vec());
         all.push(OpCase::new("conv_weight_grad", text("weight grad"), &[&y, x], move |t| {
@@ -370,6 +386,23 @@ pub(crate) fn cases() -> Vec<OpCase> {
     );
     add(&[2, 2, 9], &[3, 2, 4], ConvOptions::new(1).stride(3).padding(2));
     add(&[1, 2, 3, 4, 3], &[2, 2, 2, 2, 2], ConvOptions::new(3).padding(1));
+    // Everything at once, in one, two and three dimensions.
+    let uneven = |stride: &[usize], padding: &[(usize, usize)], dilation: &[usize]| ConvOptions {
+        stride: stride.to_vec(),
+        padding: padding.to_vec(),
+        dilation: dilation.to_vec(),
+        groups: 2,
+    };
+    add(&[2, 4, 11], &[6, 2, 3], uneven(&[2], &[(0, 3)], &[3]));
+    add(&[1, 4, 7, 6], &[2, 2, 2, 3], uneven(&[3, 2], &[(2, 0), (1, 2)], &[2, 1]));
+    add(&[1, 4, 5, 4, 3], &[2, 2, 2, 1, 2], uneven(&[2, 1, 3], &[(1, 0), (0, 2), (2, 1)], &[2, 1, 3]));
+    add(&[1, 2, 1], &[2, 2, 1], ConvOptions::new(1));
+    // Depthwise, and with two outputs for each channel.
+    add(&[2, 5, 9], &[5, 1, 4], ConvOptions::new(1).stride(3).padding(2).groups(5));
+    add(&[1, 2, 7, 6], &[6, 1, 3, 2], two.clone().stride(2).padding(1).dilation(2).groups(2));
+    add(&[1, 3, 3, 4, 3], &[3, 1, 2, 2, 2], ConvOptions::new(3).padding(1).dilation(2).groups(3));
+    add(&[3, 2, 7], &[4, 2, 3], ConvOptions::new(1).stride(2).same(&[7], &[3]));
+    add(&[1, 2, 5, 8], &[3, 2, 2, 4], two.clone().stride(3).same(&[5, 8], &[2, 4]));
     add(&[0, 2, 4, 4], &[3, 2, 3, 3], two.clone().padding(1));
     all.push(
         OpCase::new(

@@ -1,13 +1,18 @@
 //! The operations, one file each.
 
+pub(crate) mod adaptive_pool;
+pub(crate) mod axis_map;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
 pub(crate) mod checkpoint;
 pub(crate) mod conv;
+pub(crate) mod conv_transpose;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
 pub(crate) mod expand;
+pub(crate) mod grid_sample;
 pub(crate) mod group_norm;
+pub(crate) mod interpolate;
 pub(crate) mod layer_norm;
 pub mod leaf;
 pub(crate) mod local_response_norm;
@@ -22,6 +27,7 @@ pub(crate) mod pool;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod reshape;
+pub(crate) mod roi;
 pub(crate) mod search;
 pub(crate) mod segments;
 pub(crate) mod select;
@@ -30,6 +36,7 @@ pub(crate) mod softmax;
 pub(crate) mod take;
 pub(crate) mod taps;
 pub(crate) mod unary;
+pub(crate) mod unpool;
 
 use crate::OpCase;
 
@@ -122,8 +129,14 @@ pub fn registry() -> Vec<OpCase> {
         reduce::cases(),
         matmul::cases(),
         conv::cases(),
+        conv_transpose::cases(),
         pack::cases(),
         pool::cases(),
+        unpool::cases(),
+        adaptive_pool::cases(),
+        interpolate::cases(),
+        grid_sample::cases(),
+        roi::cases(),
         batch_norm::cases(),
         layer_norm::cases(),
         group_norm::cases(),

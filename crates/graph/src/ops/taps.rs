@@ -36,6 +36,33 @@ impl Window {
         }
         Ok((wide - span) / self.stride + 1)
     }
+
+    /// As [`Window::count`], but a last window that reaches past the padded end counts as well, unless it begins past the
+    /// input's end: PyTorch's `ceil_mode`.
+    ///
+    /// # Errors
+    /// If there is not one window.
+    pub fn count_ceil(&self, n: usize) -> Result<usize, String> {
+        // As much more at the end as lets the last window fit.
+        let longer = Window { padding: (self.padding.0, self.padding.1 + self.stride.saturating_sub(1)), ..*self };
+        let count = longer.count(n).map_err(|_| match self.count(n) {
+            Err(reason) => reason,
+            Ok(_) => unreachable!("it fits a shorter input"),
+        })?;
+        if (count - 1) * self.stride < n + self.padding.0 {
+            Ok(count)
+        } else if count > 1 {
+            Ok(count - 1)
+        } else {
+            Err(format!("no window of {} begins in {n} elements", self.size))
+        }
+    }
+
+    /// Number of taps of window `i` that lie in `lo..hi`.
+    pub(crate) fn taps_within(&self, i: usize, lo: i64, hi: i64) -> usize {
+        let first = (i * self.stride) as i64 - self.padding.0 as i64;
+        (0..self.size).filter(|r| (lo..hi).contains(&(first + (r * self.dilation) as i64))).count()
+    }
 }
 
 /// Gather (`out[o, r] = in[o*stride + r*dilation - pad, r]`, `fill` where outside) or, inverted, scatter
@@ -131,6 +158,59 @@ impl Tensor {
         wide.push(window.size);
         let x = self.unsqueeze(tap).broadcast_to(wide);
         Tensor::apply(Taps { axis, tap, window, len, fill: fill as f64, scatter: false }, &[&x])
+    }
+}
+
+/// Windows along several axes at once: the last axes of the image, and as many tap axes after them.
+impl Tensor {
+    /// Views of the windows over the last axes, `counts` of them: those axes count windows, and as many new axes count taps.
+    #[track_caller]
+    pub(crate) fn tap_views(&self, windows: &[Window], counts: &[usize], fill: f32) -> Tensor {
+        let first = self.rank() - windows.len();
+        let mut wide = self.shape().to_vec();
+        wide.extend(windows.iter().map(|_| 1));
+        let mut x = self.reshape(wide.clone());
+        for (d, (&window, &len)) in windows.iter().zip(counts).enumerate() {
+            let (axis, tap) = (first + d, self.rank() + d);
+            wide[axis] = x.shape()[axis];
+            wide[tap] = window.size;
+            x = x.broadcast_to(wide.clone());
+            x = Tensor::apply(Taps { axis, tap, window, len, fill: fill as f64, scatter: false }, &[&x]);
+            wide[axis] = len;
+        }
+        x
+    }
+
+    /// The adjoint view: windows by taps, with elements where they were in an image of these extents, zeros elsewhere. Their
+    /// sum over the taps is the image.
+    #[track_caller]
+    pub(crate) fn spread_taps(&self, windows: &[Window], extents: &[usize]) -> Tensor {
+        let (k, first) = (windows.len(), self.rank() - 2 * windows.len());
+        let mut x = self.clone();
+        for (d, (&window, &len)) in windows.iter().zip(extents).enumerate() {
+            let (axis, tap) = (first + d, first + k + d);
+            x = Tensor::apply(Taps { axis, tap, window, len, fill: 0.0, scatter: true }, &[&x]);
+        }
+        x
+    }
+
+    /// The windows over the last axes, as [`Tensor::tap_views`]; the gradient is one sum over all taps.
+    #[track_caller]
+    pub(crate) fn windows(&self, windows: &[Window], counts: &[usize], fill: f32) -> Tensor {
+        let (owned, extents) = (windows.to_vec(), self.shape()[self.rank() - windows.len()..].to_vec());
+        let value = self.tap_views(windows, counts, fill);
+        value.with_gradient(&[self], move |_, _, g| vec![Some(g.overlap_add(&owned, &extents))])
+    }
+
+    /// Windows by taps added up to an image of these extents: the adjoint of [`Tensor::windows`].
+    #[track_caller]
+    pub(crate) fn overlap_add(&self, windows: &[Window], extents: &[usize]) -> Tensor {
+        let k = windows.len();
+        let first = self.rank() - 2 * k;
+        let (owned, counts) = (windows.to_vec(), self.shape()[first..first + k].to_vec());
+        let taps: Vec<isize> = (1..=k as isize).map(|d| -d).collect();
+        let value = self.spread_taps(windows, extents).sum(&taps);
+        value.with_gradient(&[self], move |_, _, g| vec![Some(g.windows(&owned, &counts, 0.0))])
     }
 }
 
