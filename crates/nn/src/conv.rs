@@ -1,62 +1,87 @@
-//! Convolution of images.
+//! Convolution and transposed convolution in one, two and three dimensions.
 
 use crate::init::{WeightInit, torch_bias};
-use crate::{Layer, Pair, Scope};
+use crate::sizes::{Sizes, axes};
+use crate::{Layer, Scope};
 use wgrad_graph::{ConvOptions, Init, Tensor, fail};
 
-/// Convolution of [N, inputs, H, W] to [N, outputs, H', W'], each extent
-/// `(extent + padding - dilation * (kernel - 1) - 1) / stride + 1`; cross-correlation, as in every framework.
+/// Convolution over `N` dimensions, or transposed convolution. Used by the names [`Conv1d`] to [`ConvTranspose3d`].
 ///
-/// Options, defaults and parameters as in `torch.nn.Conv2d`: `weight` [outputs, inputs / groups, kernel, kernel] and
-/// `bias` `[outputs]`, both uniform within `1 / sqrt(fan_in)` unless said otherwise.
+/// Options, defaults and parameters as in `torch.nn`: `weight` [outputs, inputs / groups, kernel...], of a transposed
+/// convolution [inputs, outputs / groups, kernel...], and `bias` `[outputs]`; both are uniform within `1 / sqrt(fan_in)` unless
+/// said otherwise, with fan_in the product of all of the weight's extents but the first.
 #[derive(Clone, Debug)]
-pub struct Conv2d {
+pub struct Convolution<const N: usize, const TRANSPOSED: bool> {
     inputs: usize,
     outputs: usize,
-    kernel: Pair,
+    kernel: [usize; N],
     options: ConvOptions,
+    same: bool,
+    output_padding: [usize; N],
     bias: bool,
     weight_init: WeightInit,
     bias_init: Option<Init>,
 }
 
-impl Conv2d {
+/// Convolution of [N, inputs, L] to [N, outputs, L']. See [`Conv2d`].
+pub type Conv1d = Convolution<1, false>;
+
+/// Convolution of [N, inputs, H, W] to [N, outputs, H', W'], each extent
+/// `(extent + padding - dilation * (kernel - 1) - 1) / stride + 1`; cross-correlation, as in every framework.
+/// See [`Convolution`] for the parameters.
+pub type Conv2d = Convolution<2, false>;
+
+/// Convolution of [N, inputs, D, H, W] to [N, outputs, D', H', W']. See [`Conv2d`].
+pub type Conv3d = Convolution<3, false>;
+
+/// Transposed convolution of [N, inputs, L] to [N, outputs, L']. See [`ConvTranspose2d`].
+pub type ConvTranspose1d = Convolution<1, true>;
+
+/// Transposed convolution of [N, inputs, H, W] to [N, outputs, H', W'], each extent
+/// `(extent - 1) * stride - padding + dilation * (kernel - 1) + output_padding + 1`.
+/// See [`Convolution`] for the parameters.
+pub type ConvTranspose2d = Convolution<2, true>;
+
+/// Transposed convolution of [N, inputs, D, H, W] to [N, outputs, D', H', W']. See [`ConvTranspose2d`].
+pub type ConvTranspose3d = Convolution<3, true>;
+
+impl<const N: usize, const TRANSPOSED: bool> Convolution<N, TRANSPOSED> {
     /// From `inputs` to `outputs` channels with a kernel of this size; stride 1, no padding, with a bias.
-    pub fn new(inputs: usize, outputs: usize, kernel: impl Into<Pair>) -> Conv2d {
-        Conv2d {
+    pub fn new(inputs: usize, outputs: usize, kernel: impl Into<Sizes<N>>) -> Self {
+        Convolution {
             inputs,
             outputs,
-            kernel: kernel.into(),
-            options: ConvOptions::new(2),
+            kernel: kernel.into().0,
+            options: ConvOptions::new(N),
+            same: false,
+            output_padding: [0; N],
             bias: true,
             weight_init: WeightInit::TorchDefault,
             bias_init: None,
         }
     }
 
-    /// Distance between outputs.
-    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
-        let Pair { height, width } = stride.into();
-        self.options.stride = vec![height, width];
+    /// Distance between outputs (of a transposed convolution, between what neighbouring inputs add to).
+    pub fn stride(mut self, stride: impl Into<Sizes<N>>) -> Self {
+        self.options.stride = stride.into().0.to_vec();
         self
     }
 
-    /// Zeros put around the image.
-    pub fn padding(self, padding: impl Into<Pair>) -> Self {
-        let Pair { height, width } = padding.into();
-        self.padding_each((height, height), (width, width))
+    /// Zeros put around the input (of a transposed convolution, elements cut off around the result).
+    pub fn padding(self, padding: impl Into<Sizes<N>>) -> Self {
+        self.padding_each(padding.into().0.map(|p| (p, p)))
     }
 
-    /// Zeros put at (top, bottom) and at (left, right).
-    pub fn padding_each(mut self, height: (usize, usize), width: (usize, usize)) -> Self {
-        self.options.padding = vec![height, width];
+    /// Padding before and after, for each dimension.
+    pub fn padding_each(mut self, padding: [(usize, usize); N]) -> Self {
+        self.options.padding = padding.to_vec();
+        self.same = false;
         self
     }
 
     /// Distance between the kernel's taps.
-    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
-        let Pair { height, width } = dilation.into();
-        self.options.dilation = vec![height, width];
+    pub fn dilation(mut self, dilation: impl Into<Sizes<N>>) -> Self {
+        self.options.dilation = dilation.into().0.to_vec();
         self
     }
 
@@ -83,27 +108,56 @@ impl Conv2d {
         self.bias_init = Some(init);
         self
     }
+
+    fn name() -> String {
+        format!("Conv{}{N}d", if TRANSPOSED { "Transpose" } else { "" })
+    }
 }
 
-impl Layer for Conv2d {
+impl<const N: usize> Convolution<N, false> {
+    /// As much padding as makes each extent `ceil(extent / stride)`, an odd one after: TensorFlow's SAME
+    /// ([`ConvOptions::same`]), and with stride 1 PyTorch's `padding="same"`.
+    pub fn same(mut self) -> Self {
+        self.same = true;
+        self
+    }
+}
+
+impl<const N: usize> Convolution<N, true> {
+    /// Elements that the result is longer by, at the end of each dimension; below the stride or the dilation.
+    pub fn output_padding(mut self, output_padding: impl Into<Sizes<N>>) -> Self {
+        self.output_padding = output_padding.into().0;
+        self
+    }
+}
+
+impl<const N: usize, const TRANSPOSED: bool> Layer for Convolution<N, TRANSPOSED> {
     #[track_caller]
     fn forward(&self, scope: &Scope, x: &Tensor) -> Tensor {
-        let name = || scope.describe("Conv2d");
-        if x.rank() != 4 || x.shape()[1] != self.inputs {
-            fail(&name(), format!("[N, {}, H, W] expected, not {:?}", self.inputs, x.shape()));
+        let name = || scope.describe(&Self::name());
+        if x.rank() != N + 2 || x.shape()[1] != self.inputs {
+            fail(&name(), format!("[N, {}, {}] expected, not {:?}", self.inputs, axes(N), x.shape()));
         }
         let groups = self.options.groups;
         if groups == 0 || !self.inputs.is_multiple_of(groups) || !self.outputs.is_multiple_of(groups) {
             fail(&name(), format!("{groups} groups do not divide {} and {} channels", self.inputs, self.outputs));
         }
-        let shape = [self.outputs, self.inputs / groups, self.kernel.height, self.kernel.width];
+        let (first, second) = if TRANSPOSED { (self.inputs, self.outputs) } else { (self.outputs, self.inputs) };
+        let shape = [&[first, second / groups], &self.kernel[..]].concat();
         let weight = scope.param("weight", &shape, self.weight_init.init(&shape));
-        let y = x.conv(&weight, &self.options);
+        let y = if TRANSPOSED {
+            x.conv_transpose(&weight, &self.options, &self.output_padding)
+        } else if self.same {
+            x.conv(&weight, &self.options.clone().same(&x.shape()[2..], &self.kernel))
+        } else {
+            x.conv(&weight, &self.options)
+        };
         if !self.bias {
             return y;
         }
         let init = self.bias_init.clone().unwrap_or_else(|| torch_bias(&shape));
-        y + scope.param("bias", &[self.outputs], init).reshape([1, self.outputs, 1, 1])
+        let along = [&[1, self.outputs], &[1; N][..]].concat();
+        y + scope.param("bias", &[self.outputs], init).reshape(along)
     }
 }
 
@@ -116,22 +170,42 @@ mod tests {
     fn shapes_and_parameters() {
         let x = Tensor::input("x", [2, 4, 9, 8], DType::F32);
         let scope = Scope::train();
-        let conv = Conv2d::new(4, 6, (3, 2)).stride((2, 1)).padding_each((1, 0), (2, 1)).dilation((1, 3)).groups(2);
+        let conv = Conv2d::new(4, 6, (3, 2)).stride((2, 1)).padding_each([(1, 0), (2, 1)]).dilation((1, 3)).groups(2);
         assert_eq!(conv.forward(&scope, &x).shape(), [2, 6, 4, 8]);
         assert_eq!(scope.params()[0].shape(), [6, 2, 3, 2]);
         assert_eq!(scope.params()[1].shape(), [6]);
         let bare = Scope::train();
         Conv2d::new(4, 6, 1).bias(false).forward(&bare, &x);
         assert_eq!(bare.params().len(), 1);
+        assert_eq!(Conv2d::new(4, 6, (3, 4)).stride(2).same().forward(&Scope::train(), &x).shape(), [2, 6, 5, 4]);
+    }
+
+    #[test]
+    fn transposed_weights_have_their_inputs_first() {
+        let x = Tensor::input("x", [2, 4, 5], DType::F32);
+        let scope = Scope::train();
+        let up = ConvTranspose1d::new(4, 6, 4).stride(2).padding(1).output_padding(1).groups(2);
+        assert_eq!(up.forward(&scope, &x).shape(), [2, 6, 11]);
+        assert_eq!(scope.params()[0].shape(), [4, 3, 4]);
+        assert_eq!(scope.params()[1].shape(), [6]);
+        let y = Tensor::input("y", [1, 2, 3, 4, 5], DType::F32);
+        assert_eq!(Conv3d::new(2, 3, [1, 2, 3]).forward(&Scope::train(), &y).shape(), [1, 3, 3, 3, 3]);
+        assert_eq!(ConvTranspose3d::new(2, 3, (1, 2, 3)).forward(&Scope::train(), &y).shape(), [1, 3, 3, 5, 7]);
     }
 
     #[test]
     fn errors_name_the_layer() {
-        let scope = Scope::train().enter("conv1");
         let x = Tensor::input("x", [2, 4, 9, 8], DType::F32);
-        let error = |conv: Conv2d| checked(|| conv.forward(&scope, &x)).unwrap_err().to_string();
-        assert!(error(Conv2d::new(3, 6, 1)).starts_with("Conv2d \"conv1\": [N, 3, H, W] expected, not [2, 4, 9, 8]"));
-        assert!(error(Conv2d::new(4, 6, 1).groups(4)).contains("4 groups do not divide 4 and 6 channels"));
-        assert!(error(Conv2d::new(4, 6, 10)).contains("no window of 10"));
+        let error =
+            |conv: &dyn Layer| checked(|| conv.forward(&Scope::train().enter("conv1"), &x)).unwrap_err().to_string();
+        assert!(error(&Conv2d::new(3, 6, 1)).starts_with("Conv2d \"conv1\": [N, 3, H, W] expected, not [2, 4, 9, 8]"));
+        assert!(error(&Conv2d::new(4, 6, 1).groups(4)).contains("4 groups do not divide 4 and 6 channels"));
+        assert!(error(&Conv2d::new(4, 6, 10)).contains("no window of 10"));
+        assert!(
+            error(&ConvTranspose3d::new(4, 6, 1)).starts_with("ConvTranspose3d \"conv1\": [N, 4, D, H, W] expected")
+        );
+        assert!(
+            error(&ConvTranspose2d::new(4, 6, 1).output_padding((0, 1))).contains("output padding 1 is below neither")
+        );
     }
 }

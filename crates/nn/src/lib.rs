@@ -20,6 +20,7 @@
 //! assert!(step.states().any(|s| s.name() == Some("0.weight")));
 //! ```
 
+mod adaptive_pool;
 mod batch_norm;
 mod conv;
 mod dropout;
@@ -29,16 +30,21 @@ mod layer_norm;
 mod linear;
 pub mod loss;
 pub mod optim;
-mod pair;
 mod pool;
 mod reparametrize;
 mod schedule;
 mod scope;
 mod sequential;
 mod simple;
+mod sizes;
+mod upsample;
 
+pub use adaptive_pool::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
+    AdaptivePool, SpatialPyramidPool,
+};
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
-pub use conv::Conv2d;
+pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Convolution};
 pub use dropout::Dropout;
 pub use init::WeightInit;
 pub use layer::Layer;
@@ -47,10 +53,14 @@ pub use layer_norm::{
 };
 pub use linear::Linear;
 pub use loss::Reduction;
-pub use pair::Pair;
-pub use pool::{AvgPool2d, GlobalAvgPool, MaxPool2d};
+pub use pool::{
+    AvgPool1d, AvgPool2d, AvgPool3d, AvgPooling, GlobalAvgPool, GlobalMaxPool, LpPool, LpPool1d, LpPool2d, LpPool3d,
+    MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
+};
 pub use reparametrize::{SpectralNorm, WeightNorm};
 pub use schedule::Schedule;
 pub use scope::{GENERATOR, Scope};
 pub use sequential::Sequential;
 pub use simple::{Flatten, Relu};
+pub use sizes::Sizes;
+pub use upsample::Upsample;
