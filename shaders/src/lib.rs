@@ -30,6 +30,15 @@ pub const SEGMENT_PARTS: &str = include_str!("../segment_parts.wgsl");
 /// Folds of segments of rows.
 pub const SEGMENTS: &str = include_str!("../segments.wgsl");
 
+/// Recurrences: what chunks do, for [`RECURRENCE_CARRY`].
+pub const RECURRENCE_PARTS: &str = include_str!("../recurrence_parts.wgsl");
+
+/// Recurrences: the states between chunks, for [`RECURRENCE`].
+pub const RECURRENCE_CARRY: &str = include_str!("../recurrence_carry.wgsl");
+
+/// Recurrences along an axis.
+pub const RECURRENCE: &str = include_str!("../recurrence.wgsl");
+
 /// Every file, by name.
 pub const ALL: &[(&str, &str)] = &[
     ("math.wgsl", MATH),
@@ -41,4 +50,7 @@ pub const ALL: &[(&str, &str)] = &[
     ("search.wgsl", SEARCH),
     ("segment_parts.wgsl", SEGMENT_PARTS),
     ("segments.wgsl", SEGMENTS),
+    ("recurrence_parts.wgsl", RECURRENCE_PARTS),
+    ("recurrence_carry.wgsl", RECURRENCE_CARRY),
+    ("recurrence.wgsl", RECURRENCE),
 ];

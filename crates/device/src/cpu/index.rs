@@ -11,7 +11,7 @@ use std::ops::Range;
 const TASK: usize = 4096;
 
 /// An input that no output aliases.
-fn input<T>(io: &CpuIo, i: usize) -> &[T] {
+pub(super) fn input<T>(io: &CpuIo, i: usize) -> &[T] {
     let (start, len) = io.input(i);
     // SAFETY: these kernels allow no aliases, so nothing writes here while they run.
     unsafe { std::slice::from_raw_parts(start, len) }

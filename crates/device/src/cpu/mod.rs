@@ -6,6 +6,7 @@ mod hoist;
 pub(crate) mod index;
 pub(crate) mod interpret;
 mod ops;
+pub(crate) mod recurrence;
 mod rows;
 mod shifted;
 mod source;

@@ -2,6 +2,7 @@
 
 mod contraction;
 mod map;
+mod recurrence;
 mod reduce;
 mod search;
 pub(crate) mod segments;
@@ -9,6 +10,7 @@ mod sort;
 
 pub use contraction::{Contraction, Epilogue, Reader};
 pub use map::Map;
+pub use recurrence::{Recurrence, Step};
 pub use reduce::{Reduce, ReduceOp, Reduction};
 pub use search::Search;
 pub use segments::{SegmentFold, Segments};

@@ -1,8 +1,8 @@
-//! Sorting, searching and folds over segments, against plain loops.
+//! Sorting, searching, folds over segments and recurrences, against plain loops.
 
 use crate::common::{AsOn, Random, device, run};
 use std::sync::Arc;
-use wgrad_device::kernels::{Search, SegmentFold, Segments, Sort};
+use wgrad_device::kernels::{Recurrence, Search, SegmentFold, Segments, Sort, Step};
 use wgrad_device::{AdapterKind, Device, Kernel};
 
 /// A kernel, its inputs, and what it should give. Floats are compared loosely.
@@ -138,6 +138,35 @@ fn segments(name: &str, lengths: &[usize], s: Segments) -> Check {
     Check { name: format!("segments {name}"), kernel: Arc::new(s), inputs, want }
 }
 
+fn recurrence(name: &str, step: Step, [outer, n, inner]: [usize; 3], reverse: bool) -> Check {
+    let (mut random, len) = (Random((n * 3 + inner) as u64), outer * n * inner);
+    let terms: Vec<f32> = (0..len).map(|_| random.float()).collect();
+    // Some zeros; others so large that their product has no end.
+    let factor = |r: &mut Random| if r.below(40) == 0 { 0.0 } else { r.float() * 1.2 };
+    let factors: Vec<f32> = (0..len).map(|_| factor(&mut random)).collect();
+    let keys: Vec<u32> = (0..len).map(|_| random.below(n as u32 * 4 + 1)).collect();
+    let (mut states, mut places) = (vec![0.0; len], vec![0; len]);
+    for line in 0..outer * inner {
+        let (mut y, mut best) = (0.0, None);
+        for i in 0..n {
+            let i = if reverse { n - 1 - i } else { i };
+            let at = (line / inner * n + i) * inner + line % inner;
+            y = y * if step == Step::MulAdd { factors[at] as f64 } else { 1.0 } + terms[at] as f64;
+            if best.is_none_or(|b: usize| keys[at] >= keys[b]) {
+                best = Some(at);
+            }
+            (states[at], places[at]) = (y, best.unwrap() as u32);
+        }
+    }
+    let (inputs, want) = match step {
+        Step::Greatest => (vec![bytes(&keys)], Want::U32(places)),
+        Step::Add => (vec![bytes(&terms)], Want::F32(states)),
+        Step::MulAdd => (vec![bytes(&terms), bytes(&factors)], Want::F32(states)),
+    };
+    let kernel = Arc::new(Recurrence { step, outer, n, inner, reverse });
+    Check { name: format!("recurrence {name} {step:?} {reverse}"), kernel, inputs, want }
+}
+
 fn checks() -> Vec<Check> {
     let mut all = vec![
         sort("of nothing", 3, 0, 9),
@@ -158,6 +187,18 @@ fn checks() -> Vec<Check> {
         search("long", 1, 5003, 333, false),
         search("past 65535 workgroups", 1, 13, 64 * 65536 + 5, true),
     ];
+    for step in [Step::Add, Step::MulAdd, Step::Greatest] {
+        for reverse in [false, true] {
+            let mut add = |name: &str, shape| all.push(recurrence(name, step, shape, reverse));
+            add("of nothing", [3, 0, 2]);
+            add("of one", [2, 1, 3]);
+            add("short", [3, 7, 5]);
+            add("of many lines", [300, 5, 31]);
+            add("in chunks", [2, 131, 3]);
+            add("in even chunks", [1, 256, 1]);
+            add("long", [1, 5003, 1]);
+        }
+    }
     let shape = |lengths: &[usize], width, source, indexed, weighted| Segments {
         fold: SegmentFold::Sum,
         segments: lengths.len(),
