@@ -8,7 +8,7 @@
 //
 // The preamble defines
 //   SIZE          invocations of a workgroup
-//   State         what is carried and stored
+//   State         what is carried
 //   result        the states
 //   line_count    lines
 //   work_count    chunks of all lines
@@ -17,6 +17,7 @@
 //   element_at    where step i of a line is
 //   incoming      the state before a chunk of a line
 //   advance       the state after a step, at an element
+//   finished      what is stored of a state
 
 @compute @workgroup_size(SIZE)
 fn main(
@@ -36,6 +37,6 @@ fn main(
     for (var step = first; step < end; step += 1u) {
         let at = element_at(line, step);
         state = advance(state, at);
-        result[at] = state;
+        result[at] = finished(state);
     }
 }

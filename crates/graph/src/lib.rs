@@ -27,6 +27,8 @@ pub use ops::leaf::{Init, Scalar};
 pub use ops::norm::Normalised;
 pub use ops::pool::AvgPool;
 pub use ops::roi::RoiAlign;
+pub use ops::embedding::{Bag, EmbeddingBag};
+pub use ops::recurrence::Scan;
 pub use ops::taps::Window;
 pub use ops::{NAMES, registry};
 pub use program::{Data, Outputs, Program, Recomputed, Summary};

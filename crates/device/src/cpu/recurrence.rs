@@ -19,7 +19,7 @@ pub(crate) fn run(r: &Recurrence, io: &CpuIo) {
                 (outer * r.n + place) * r.inner + columns.start
             });
             match r.step {
-                Step::Greatest => greatest(io, rows, columns.len()),
+                Step::Greatest => greatest(r, io, rows, columns.len()),
                 step => sums(io, rows, columns.len(), step == Step::MulAdd),
             }
         }
@@ -29,7 +29,8 @@ pub(crate) fn run(r: &Recurrence, io: &CpuIo) {
 /// The elements of a row of the output, which no other task writes.
 ///
 /// # Safety
-/// The row is within the output.
+/// The row is within the output, and nobody else has it.
+#[allow(clippy::mut_from_ref)] // the output is reached through a pointer
 unsafe fn row<T>(io: &CpuIo, at: usize, len: usize) -> &mut [T] {
     unsafe { std::slice::from_raw_parts_mut(io.output::<T>(0).0.add(at), len) }
 }
@@ -52,7 +53,7 @@ fn sums(io: &CpuIo, rows: impl Iterator<Item = usize>, len: usize, scaled: bool)
     }
 }
 
-fn greatest(io: &CpuIo, rows: impl Iterator<Item = usize>, len: usize) {
+fn greatest(r: &Recurrence, io: &CpuIo, rows: impl Iterator<Item = usize>, len: usize) {
     let keys = input::<u32>(io, 0);
     let mut state: Vec<Option<(u32, u32)>> = vec![None; len];
     for at in rows {
@@ -62,7 +63,7 @@ fn greatest(io: &CpuIo, rows: impl Iterator<Item = usize>, len: usize) {
             let key = keys[at + column];
             match state {
                 Some((best, _)) if *best > key => {}
-                _ => *state = Some((key, (at + column) as u32)),
+                _ => *state = Some((key, (at / r.inner % r.n) as u32)),
             }
             *out = state.expect("just set").1;
         }

@@ -10,7 +10,7 @@ pub enum Step {
     Add,
     /// f32: `y[i] = a[i] * y[i - 1] + b[i]`, from 0. Inputs: b, a.
     MulAdd,
-    /// Of u32 keys: the place in memory of the greatest so far, the last of equal ones.
+    /// Of u32 keys: the place along the axis of the greatest so far, the last of equal ones.
     Greatest,
 }
 
@@ -182,6 +182,11 @@ return parts[(number - 1u) * line_count() + line]{kept};
         } else {
             text += "fn incoming(number: u32, line: u32) -> State { return start(); }\n";
         }
+        text += match self.step {
+            // States are positions in memory.
+            Step::Greatest => "fn finished(at: u32) -> u32 { return at / inner_count() % line_length(); }\n",
+            _ => "fn finished(state: State) -> State { return state; }\n",
+        };
         shader.bind_as(Operand::Output(0), "result", "State", true);
         text += wgrad_shaders::RECURRENCE;
         shader.finish("recurrence".into(), &text, fold_groups(work.div_ceil(size)))

@@ -155,7 +155,7 @@ fn recurrence(name: &str, step: Step, [outer, n, inner]: [usize; 3], reverse: bo
             if best.is_none_or(|b: usize| keys[at] >= keys[b]) {
                 best = Some(at);
             }
-            (states[at], places[at]) = (y, best.unwrap() as u32);
+            (states[at], places[at]) = (y, (best.unwrap() / inner % n) as u32);
         }
     }
     let (inputs, want) = match step {

@@ -9,30 +9,39 @@ pub(crate) mod conv;
 pub(crate) mod conv_transpose;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
+pub(crate) mod embedding;
 pub(crate) mod expand;
 pub(crate) mod grid_sample;
+pub(crate) mod gather;
 pub(crate) mod group_norm;
 pub(crate) mod interpolate;
 pub(crate) mod layer_norm;
 pub mod leaf;
 pub(crate) mod local_response_norm;
+pub(crate) mod masked;
 pub(crate) mod matmul;
 pub(crate) mod norm;
 pub(crate) mod normalize;
+pub(crate) mod one_hot;
 pub(crate) mod order;
 pub(crate) mod pack;
 pub(crate) mod pad;
 pub(crate) mod permute;
 pub(crate) mod pool;
 pub(crate) mod random;
+pub(crate) mod recurrence;
 pub(crate) mod reduce;
 pub(crate) mod reshape;
 pub(crate) mod roi;
+pub(crate) mod scatter;
 pub(crate) mod search;
+pub(crate) mod segment_reduce;
 pub(crate) mod segments;
 pub(crate) mod select;
 pub(crate) mod slice;
 pub(crate) mod softmax;
+pub(crate) mod sort;
+pub(crate) mod sparse;
 pub(crate) mod take;
 pub(crate) mod taps;
 pub(crate) mod unary;
@@ -107,6 +116,8 @@ pub const NAMES: &[&str] = &[
     "argsort",
     "searchsorted",
     "segments",
+    "recurrence",
+    "running_argmax",
 ];
 
 /// Every operation's test cases, file by file. An operation that is built but stands in no case fails a test.
@@ -147,6 +158,15 @@ pub fn registry() -> Vec<OpCase> {
         order::cases(),
         search::cases(),
         segments::cases(),
+        gather::cases(),
+        scatter::cases(),
+        embedding::cases(),
+        one_hot::cases(),
+        segment_reduce::cases(),
+        masked::cases(),
+        sort::cases(),
+        sparse::cases(),
+        recurrence::cases(),
     ]
     .concat()
 }

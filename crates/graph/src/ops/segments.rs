@@ -132,20 +132,6 @@ impl Groups {
 }
 
 impl Tensor {
-    /// Rows of this tensor [K, D], chosen by a u32 index of any shape: [..., D]. Rows that do not exist are 0.
-    #[track_caller]
-    pub(crate) fn take_rows(&self, index: &Tensor) -> Tensor {
-        let [rows, width] = self.dims();
-        let (n, index) = (index.count(), index.clone());
-        let shape = [index.shape(), &[width]].concat();
-        let at = flat_rows(&index, rows, width);
-        let value = self.stop_gradient().take(&at);
-        debug_assert_eq!(value.shape(), shape);
-        value.with_gradient(&[self], move |_, _, g| {
-            vec![Some(g.reshape([n, width]).sum_rows(Some(&index.reshape([n])), None, None, rows))]
-        })
-    }
-
     /// `result[r] = sum over p with into[p] = r of weight[p] * self[from[p]]` for r below `len`: [len, D] from this tensor
     /// [K, D]. Without `into`, position p is row p of the result; without `from`, row p of this tensor. Rows that do not
     /// exist on either side are left out.
@@ -256,12 +242,6 @@ pub(crate) fn cases() -> Vec<OpCase> {
             let part = |at: usize, value: u32| Tensor::full([1], value).pad(0, at, 3 - at, 0.0);
             let starts = part(0, 2) + part(1, 2) + part(2, 6) + part(3, 8);
             fold_segments(SegmentFold::Sum, &x[0], &starts, Some(&numbers(&x[1], 7)), Some(&x[2]))
-        })
-        .domain(0.0, 1.0),
-    );
-    all.push(
-        OpCase::new("take", "rows, some past the end", &[&[5, 3], &[2, 4]], |x| {
-            x[0].square().take_rows(&numbers(&x[1], 6))
         })
         .domain(0.0, 1.0),
     );
