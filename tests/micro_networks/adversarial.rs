@@ -2,7 +2,7 @@
 
 use crate::support::numbers;
 use crate::{Training, Values};
-use wgrad::nn::Relu;
+use wgrad::nn::{ConvTranspose2d, Relu};
 use wgrad::prelude::*;
 
 const BATCH: usize = 16;
@@ -47,4 +47,38 @@ fn wgan_gp() {
     let losses = Training { programs, feed: Box::new(feed) }.check();
     // The penalty starts near 10 and is learned away.
     assert!(losses[19][0] < losses[0][0], "{losses:?}");
+}
+
+/// DCGAN (Radford et al., 2016): transposed convolutions against strided ones, batch norm in both.
+#[test]
+fn dcgan() {
+    let batch = 8;
+    let real = Tensor::input("real", [batch, 1, 8, 8], DType::F32);
+    let noise = Tensor::input("noise", [batch, NOISE, 1, 1], DType::F32);
+    let (g, d) = (Scope::train().enter("generator"), Scope::train().enter("discriminator"));
+    let generate = |x: &Tensor| {
+        let h = ConvTranspose2d::new(NOISE, 8, 4).bias(false).forward(&g.enter("0"), x);
+        let h = BatchNorm2d::new(8).forward(&g.enter("1"), &h).relu();
+        ConvTranspose2d::new(8, 1, 4).stride(2).padding(1).bias(false).forward(&g.enter("3"), &h).tanh()
+    };
+    let judge = |x: &Tensor| {
+        let h = Conv2d::new(1, 8, 4).stride(2).padding(1).forward(&d.enter("0"), x).leaky_relu(0.2);
+        let h = Conv2d::new(8, 16, 4).stride(2).padding(1).bias(false).forward(&d.enter("2"), &h);
+        let h = BatchNorm2d::new(16).forward(&d.enter("3"), &h).leaky_relu(0.2);
+        Conv2d::new(16, 1, 2).forward(&d.enter("5"), &h).flatten(1)
+    };
+    // -log(sigmoid(x)) is softplus(-x).
+    let fake = generate(&noise);
+    let softplus = |x: Tensor| (x.relu() + ((-x.abs()).exp() + 1.0).log()).mean_all();
+    let judged = softplus(-judge(&real)) + softplus(judge(&fake.stop_gradient()));
+    let fooled = softplus(-judge(&fake));
+    let adam = || Adam::new(2e-3).betas(0.5, 0.999);
+    let programs = vec![(judged.clone(), adam().minimize(&d, &judged)), (fooled.clone(), adam().minimize(&g, &fooled))];
+    let feed = |step: usize| {
+        // Bars at random heights.
+        let image = (0..8 * 64).map(|i| if (i / 8 % 8 + i / 64 + step) % 4 == 0 { 0.9 } else { -0.9 }).collect();
+        vec![("real", Values::F32(image)), ("noise", Values::F32(numbers(8 * NOISE, step + 100)))]
+    };
+    let losses = Training { programs, feed: Box::new(feed) }.check();
+    assert!(losses[19][0] < losses[0][0], "the discriminator learned nothing: {losses:?}");
 }

@@ -2,6 +2,7 @@
 
 use crate::support::numbers;
 use crate::{Training, Values};
+use wgrad::nn::ConvTranspose2d;
 use wgrad::prelude::*;
 
 /// A convolution of 3x3 with batch norm and leaky ReLU, as in Darknet.
@@ -49,4 +50,34 @@ fn yolo() {
         ]
     };
     Training::new(loss, updates, feed).learns(0.7);
+}
+
+/// A contracting and an expanding path with a skip between them, a class for each pixel, as U-Net (Ronneberger et al., 2015).
+#[test]
+fn unet() {
+    let x = Tensor::input("images", [2, 1, 16, 16], DType::F32);
+    let labels = Tensor::input("labels", [2, 16, 16], DType::U32);
+    let scope = Scope::train();
+    let double = |name: &str, x: &Tensor, outputs: usize| {
+        let scope = scope.enter(name);
+        let first = Conv2d::new(x.shape()[1], outputs, 3).padding(1).forward(&scope.enter("0"), x).relu();
+        Conv2d::new(outputs, outputs, 3).padding(1).forward(&scope.enter("1"), &first).relu()
+    };
+    let fine = double("down1", &x, 8);
+    let coarse = double("down2", &MaxPool2d::new(2).forward(&scope, &fine), 16);
+    let up = ConvTranspose2d::new(16, 8, 2).stride(2).forward(&scope.enter("up"), &coarse);
+    let joined = double("up1", &Tensor::concat(&[&fine, &up], 1), 8);
+    let logits = Conv2d::new(8, 2, 1).forward(&scope.enter("out"), &joined);
+    let loss = logits.cross_entropy(&labels);
+    let updates = Adam::new(0.01).minimize(&scope, &loss);
+    let feed = |step: usize| {
+        // Bright discs on noise.
+        let (row, column) = (4 + step % 8, 4 + step * 3 % 8);
+        let inside = move |i: usize| (i / 16 % 16).abs_diff(row).pow(2) + (i % 16).abs_diff(column).pow(2) <= 9;
+        let noise = numbers(2 * 256, step);
+        let image = (0..512).map(|i| noise[i] * 0.3 + inside(i) as u8 as f32).collect();
+        let label = (0..512).map(|i| inside(i) as u32).collect();
+        vec![("images", Values::F32(image)), ("labels", Values::U32(label))]
+    };
+    Training::new(loss, updates, feed).learns(0.5);
 }
