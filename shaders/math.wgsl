@@ -67,13 +67,92 @@ fn round_to_half(x: f32) -> f32 {
     return select(select(normal, tiny, size < 0x38800000u), x, size > 0x7f800000u);
 }
 
+// The series of tanh, for |x| < 0.25.
+fn tanh_near(x: f32) -> f32 {
+    let s = x * x;
+    return x * (1.0 + s * (-0.33333333 + s * (0.13333333 + s * (-0.053968254 + s * 0.021869488))));
+}
+
 // tanh by exp of a negative number, which cannot overflow, and by its series near 0, where that would cancel.
 fn tanh_safe(x: f32) -> f32 {
     let e = exp(-2.0 * min(abs(x), 15.0));
     let far = sign(x) * (1.0 - e) / (1.0 + e);
+    return select(far, tanh_near(x), abs(x) < 0.25);
+}
+
+// e^x - 1, near 0 as 2 t / (1 - t) with t = tanh(x / 2), since the difference would cancel.
+fn expm1(x: f32) -> f32 {
+    let t = tanh_near(x * 0.5);
+    return select(exp(x) - 1.0, 2.0 * t / (1.0 - t), abs(x) < 0.5);
+}
+
+// log(1 + x), near 0 as 2 atanh(x / (2 + x)) by its series.
+fn log1p(x: f32) -> f32 {
+    let t = x / (2.0 + x);
+    let s = t * t;
+    let p = 0.33333333 + s * (0.2 + s * (0.14285714 + s * (0.11111111 + s * 0.09090909)));
+    return select(log(1.0 + x), 2.0 * t * (1.0 + s * p), abs(x) < 0.4);
+}
+
+// By a polynomial within [-1, 1], and by pi/2 - atan(1 / x) outside (WGSL's own may be off by 4096 units).
+fn arc_tangent(x: f32) -> f32 {
+    let size = abs(x);
+    let a = select(size, 1.0 / size, size > 1.0);
+    let s = a * a;
+    var p = 0.0027856983;
+    p = p * s - 0.015866023;
+    p = p * s + 0.042472232;
+    p = p * s - 0.074975304;
+    p = p * s + 0.1064488;
+    p = p * s - 0.14207031;
+    p = p * s + 0.19993454;
+    p = p * s - 0.33333147;
+    let near = p * s * a + a;
+    return sign(x) * select(near, 1.5707963 - near, size > 1.0);
+}
+
+// The error function: a polynomial near 0, else 1 less e to the power of one. Both are minimax fits.
+fn erf(x: f32) -> f32 {
     let s = x * x;
-    let near = x * (1.0 + s * (-0.33333333 + s * (0.13333333 + s * (-0.053968254 + s * 0.021869488))));
-    return select(far, near, abs(x) < 0.25);
+    var near = -0.0005967617;
+    near = near * s + 0.004991194;
+    near = near * s - 0.026768135;
+    near = near * s + 0.112819925;
+    near = near * s - 0.37612534;
+    near = near * s + 0.12837917;
+    let t = min(abs(x), 10.0);
+    var far = (-0.000017285347 * t + 0.0003831972) * (t * t) + (-0.003883964 * t + 0.024254622);
+    far = far * t - 0.10677788;
+    far = far * t - 0.6348467;
+    far = far * t - 0.12871751;
+    return select(sign(x) * (1.0 - exp(far * t - t)), near * x + x, abs(x) < 0.9277344);
+}
+
+// Giles, "Approximating the erfinv function", GPU Computing Gems, 2011. Infinite at -1 and 1.
+fn erfinv(x: f32) -> f32 {
+    let w = -log((1.0 - x) * (1.0 + x));
+    let c = w - 2.5;
+    var centre = 2.8102264e-8;
+    centre = centre * c + 3.4327394e-7;
+    centre = centre * c - 0.0000035233877;
+    centre = centre * c - 0.0000043915065;
+    centre = centre * c + 0.00021858087;
+    centre = centre * c - 0.001253725;
+    centre = centre * c - 0.0041776816;
+    centre = centre * c + 0.24664073;
+    centre = centre * c + 1.5014094;
+    let t = sqrt(w) - 3.0;
+    var tail = -0.00020021426;
+    tail = tail * t + 0.00010095056;
+    tail = tail * t + 0.0013493432;
+    tail = tail * t - 0.0036734284;
+    tail = tail * t + 0.005739508;
+    tail = tail * t - 0.007622461;
+    tail = tail * t + 0.0094388705;
+    tail = tail * t + 1.0016741;
+    tail = tail * t + 2.8329768;
+    let inside = x * select(tail, centre, w < 5.0);
+    return select(inside, x * 3.0e38 * 10.0, abs(x) == 1.0);
 }
 
 // The argument less the nearest multiple of two pi, in two steps, the first exact: sin and cos are good near 0 only.
@@ -93,7 +172,9 @@ fn power(base: f32, exponent: f32, nan: f32) -> f32 {
     return select(result, 1.0, exponent == 0.0);
 }
 
-// The sign of the dividend, as Rust's %.
+// The sign of the dividend, as Rust's %. A quotient that was rounded up to the next integer is one too many.
 fn remainder(a: f32, b: f32) -> f32 {
-    return a - b * trunc(a / b);
+    let r = a - b * trunc(a / b);
+    let over = (r < 0.0) != (a < 0.0) && r != 0.0;
+    return select(r, r + select(-abs(b), abs(b), a > 0.0), over);
 }

@@ -76,6 +76,16 @@ pub enum Unary {
     Cos,
     /// Hyperbolic tangent.
     Tanh,
+    /// e to the power of x, less 1: exact near 0 too.
+    Expm1,
+    /// Natural logarithm of 1 + x: exact near 0 too.
+    Log1p,
+    /// The angle in (-pi/2, pi/2) whose tangent is x.
+    Atan,
+    /// The error function.
+    Erf,
+    /// Its inverse.
+    ErfInv,
     /// Greatest integer not above x.
     Floor,
     /// Least integer not below x.

@@ -14,6 +14,7 @@ mod gpu;
 mod kernel;
 pub mod kernels;
 mod philox;
+pub mod special;
 
 pub use access::{Access, Affine, Coord, row_major_strides};
 pub use adapter::{Adapter, AdapterKind, DeviceChoice};

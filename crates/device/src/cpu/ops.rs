@@ -1,6 +1,7 @@
 //! What each scalar operation does to a block. Blocks are whole vectors, so that the loops compile to plain vector code.
 
 use super::interpret::LANES;
+use crate::special::{erf_f32, erfinv_f32};
 use crate::{Binary, DType, Unary, philox};
 use half::f16;
 use pulp::{Arch, Simd, WithSimd};
@@ -74,6 +75,11 @@ pub(super) fn unary(op: Unary, dtype: DType, a: &Words, out: &mut Words) {
         (Unary::Sin, _) => f1(a, out, f32::sin),
         (Unary::Cos, _) => f1(a, out, f32::cos),
         (Unary::Tanh, _) => f1(a, out, f32::tanh),
+        (Unary::Expm1, _) => f1(a, out, f32::exp_m1),
+        (Unary::Log1p, _) => f1(a, out, f32::ln_1p),
+        (Unary::Atan, _) => f1(a, out, f32::atan),
+        (Unary::Erf, _) => f1(a, out, erf_f32),
+        (Unary::ErfInv, _) => f1(a, out, erfinv_f32),
         (Unary::Floor, _) => f1(a, out, f32::floor),
         (Unary::Ceil, _) => f1(a, out, f32::ceil),
         (Unary::Round, _) => f1(a, out, f32::round_ties_even),

@@ -36,7 +36,7 @@ pub fn samples() -> Vec<Sample> {
         "unary on floats",
         ops(&[257], &[F32], |e, x| {
             use Unary::*;
-            [Neg, Abs, Exp, Sin, Cos, Tanh].map(|u| e.push(ExprNode::Unary(u, x[0]), F32)).to_vec()
+            [Neg, Abs, Exp, Sin, Cos, Tanh, Expm1].map(|u| e.push(ExprNode::Unary(u, x[0]), F32)).to_vec()
         }),
         2e-6,
     );
@@ -66,6 +66,20 @@ pub fn samples() -> Vec<Sample> {
                 for b in [Binary::Div, Binary::Rem, Binary::Pow] {
                     out.push(e.push(ExprNode::Binary(b, x[0], x[1]), F32));
                 }
+                out
+            }),
+            2e-6,
+        )
+    });
+    all.push(Sample {
+        positive: true,
+        ..Sample::new(
+            "special functions",
+            ops(&[3, 43], &[F32], |e, x| {
+                use Unary::*;
+                let mut out = [Log1p, Atan, Erf].map(|u| e.push(ExprNode::Unary(u, x[0]), F32)).to_vec();
+                let below_1 = e.push(ExprNode::Unary(Recip, x[0]), F32);
+                out.push(e.push(ExprNode::Unary(ErfInv, below_1), F32));
                 out
             }),
             2e-6,

@@ -262,6 +262,11 @@ impl<'a> Emitter<'a> {
             Unary::Sin => format!("sin(within_turn({x}))"),
             Unary::Cos => format!("cos(within_turn({x}))"),
             Unary::Tanh => format!("tanh_safe({x})"),
+            Unary::Expm1 => format!("expm1({x})"),
+            Unary::Log1p => format!("log1p({x})"),
+            Unary::Atan => format!("arc_tangent({x})"),
+            Unary::Erf => format!("erf({x})"),
+            Unary::ErfInv => format!("erfinv({x})"),
             Unary::IsFinite => format!("is_finite({x})"),
         }
     }
