@@ -26,6 +26,7 @@ pub use ops::grid_sample::{GridSample, SampleMode, SamplePadding};
 pub use ops::interpolate::Interpolation;
 pub use ops::leaf::{Init, Scalar};
 pub use ops::norm::Normalised;
+pub use ops::pad_mode::PadMode;
 pub use ops::pool::AvgPool;
 pub use ops::recurrence::Scan;
 pub use ops::roi::RoiAlign;

@@ -95,7 +95,8 @@ fn rewrite(t: &Tensor, inputs: &[Tensor], users: &HashMap<u64, usize>) -> Option
 }
 
 fn is_transposed_product(t: &Tensor, inputs: &[Tensor]) -> bool {
-    t.op().downcast::<Permute>().is_some_and(Permute::is_transpose) && inputs[0].op().downcast::<MatMul>().is_some()
+    t.op().downcast::<Permute>().is_some_and(Permute::is_transpose)
+        && inputs[0].op().downcast::<MatMul>().is_some_and(MatMul::is_plain)
 }
 
 pub(super) fn constant(t: &Tensor) -> Option<Scalar> {

@@ -139,6 +139,17 @@ impl Tensor {
     pub fn reverse_gradient(&self, scale: f32) -> Tensor {
         self.with_gradient(&[self], move |_, _, g| vec![Some(g * -scale)])
     }
+
+    /// `value(x)` element by element, whose derivative with respect to x is `derivative(x, y)`, y being the value: for
+    /// functions whose expression has a worse one, with infinity times zero somewhere.
+    #[track_caller]
+    pub(crate) fn pointwise(
+        &self,
+        value: impl Fn(&Tensor) -> Tensor,
+        derivative: impl Fn(&Tensor, &Tensor) -> Tensor + Send + Sync + 'static,
+    ) -> Tensor {
+        value(&self.stop_gradient()).with_gradient(&[self], move |y, x, g| vec![Some(g * &derivative(&x[0], y))])
+    }
 }
 
 #[derive(Debug)]

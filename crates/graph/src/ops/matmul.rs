@@ -1,23 +1,36 @@
 //! Matrix product over the last two axes, with batches.
 
 use crate::op::{Array, ContractionSpec, IndexMap, Lower, Op};
-use crate::shape::broadcast;
+use crate::shape::{broadcast, indices};
 use crate::{OpCase, Tensor};
 use wgrad_device::{Affine, DType};
 
-/// Arguments of equal rank and equal batch axes. Transposes reach the kernel as strides: they are views of the arguments.
+/// Arguments [batch, m, k] and [batch, k, n], each a list of axes; result [batch, m, n]. Transposes reach the kernel as
+/// strides: they are views of the arguments.
 #[derive(Clone, Debug)]
 pub(crate) struct MatMul {
-    batch: Vec<usize>,
-    m: usize,
-    k: usize,
-    n: usize,
+    pub batch: Vec<usize>,
+    pub m: Vec<usize>,
+    pub k: Vec<usize>,
+    pub n: Vec<usize>,
 }
 
 impl MatMul {
     /// The product of the transposed arguments in the other order, which is this one's result transposed.
     pub fn transposed(&self) -> MatMul {
-        MatMul { m: self.n, n: self.m, ..self.clone() }
+        MatMul { m: self.n.clone(), n: self.m.clone(), ..self.clone() }
+    }
+
+    /// Whether rows, columns and the sum are one axis each.
+    pub fn is_plain(&self) -> bool {
+        [&self.m, &self.k, &self.n].iter().all(|axes| axes.len() == 1)
+    }
+
+    /// [batch, x, y] as [batch, y, x], for an argument whose last `y` axes are these.
+    fn swapped(&self, t: &Tensor, y: usize) -> Tensor {
+        let (b, rank) = (self.batch.len(), t.rank());
+        let order: Vec<usize> = (0..b).chain(rank - y..rank).chain(b..rank - y).collect();
+        t.permute(&order)
     }
 }
 
@@ -31,44 +44,60 @@ impl Op for MatMul {
         if a.dtype() != DType::F32 || b.dtype() != DType::F32 {
             return Err(format!("f32 expected, not {} and {}; cast first", a.dtype(), b.dtype()));
         }
-        Ok(([&self.batch[..], &[self.m, self.n]].concat(), DType::F32))
+        Ok(([&self.batch[..], &self.m, &self.n].concat(), DType::F32))
     }
 
     fn gradient(&self, output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>, String> {
         let [a, b] = output.inputs() else { unreachable!("two arguments") };
-        Ok(vec![Some(grad.matmul(&b.transpose(-1, -2))), Some(a.transpose(-1, -2).matmul(grad))])
+        let MatMul { batch, m, k, n } = self.clone();
+        let to_a = MatMul { batch: batch.clone(), m: m.clone(), k: n.clone(), n: k.clone() };
+        let to_b = MatMul { batch, m: k.clone(), k: m, n: n.clone() };
+        Ok(vec![
+            Some(Tensor::apply(to_a, &[grad, &self.swapped(b, n.len())])),
+            Some(Tensor::apply(to_b, &[&self.swapped(a, k.len()), grad])),
+        ])
     }
 
     fn reference(&self, inputs: &[&Array], shape: &[usize]) -> Array {
-        let r = self.batch.len();
+        let (r, m) = (self.batch.len(), self.batch.len() + self.m.len());
         Array::from_fn(shape, |i| {
-            let at = |x: usize, y: usize| [&i[..r], &[x, y]].concat();
-            (0..self.k).map(|k| inputs[0].at(&at(i[r], k)) * inputs[1].at(&at(k, i[r + 1]))).sum()
+            let term =
+                |k: Vec<usize>| inputs[0].at(&[&i[..m], &k].concat()) * inputs[1].at(&[&i[..r], &k, &i[m..]].concat());
+            indices(&self.k).map(term).sum()
         })
     }
 
     fn lower(&self) -> Lower<'_> {
-        let rank = self.batch.len() + 2;
+        let MatMul { batch, m, k, n } = self.clone();
         Lower::Contraction(ContractionSpec {
             label: "matmul",
-            batch: self.batch.clone(),
-            m: vec![self.m],
-            n: vec![self.n],
-            k: vec![self.k],
-            a: IndexMap::identity(rank),
-            b: IndexMap::identity(rank),
-            c: Affine::row_major(&[&self.batch[..], &[self.m, self.n]].concat()),
+            a: IndexMap::identity(batch.len() + m.len() + k.len()),
+            b: IndexMap::identity(batch.len() + k.len() + n.len()),
+            c: Affine::row_major(&[&batch[..], &m, &n].concat()),
+            batch,
+            m,
+            n,
+            k,
         })
     }
 }
 
 impl Tensor {
-    /// Matrix product of [..., M, K] and [..., K, N]: [..., M, N]. The leading axes broadcast.
+    /// Matrix product of [..., M, K] and [..., K, N]: [..., M, N]. The leading axes broadcast, without a copy. A vector
+    /// stands for a row on the left and for a column on the right, and its axis is dropped, as in PyTorch.
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let (a, b) = (self.shape(), other.shape());
-        if a.len() < 2 || b.len() < 2 {
-            crate::fail("matmul", format!("{a:?} times {b:?}: matrices of two or more axes expected"));
+        if a.is_empty() || b.is_empty() {
+            crate::fail("matmul", format!("{a:?} times {b:?}: one or more axes expected"));
+        }
+        if let [k] = *a {
+            let product = self.reshape([1, k]).matmul(other);
+            // A vector times a vector has lost its column already.
+            return product.squeeze(if b.len() == 1 { 0 } else { -2 });
+        }
+        if let [k] = *b {
+            return self.matmul(&other.reshape([k, 1])).squeeze(-1);
         }
         let ((batch_a, &[m, k]), (batch_b, &[k2, n])) = (
             (&a[..a.len() - 2], a.last_chunk::<2>().expect("two axes")),
@@ -82,7 +111,7 @@ impl Tensor {
         };
         let wide_a = self.broadcast_to([&batch[..], &[m, k]].concat());
         let wide_b = other.broadcast_to([&batch[..], &[k, n]].concat());
-        Tensor::apply(MatMul { batch, m, k, n }, &[&wide_a, &wide_b])
+        Tensor::apply(MatMul { batch, m: vec![m], k: vec![k], n: vec![n] }, &[&wide_a, &wide_b])
     }
 }
 
@@ -107,6 +136,9 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case(&[2, 3, 4], &[2, 4, 5]),
         case(&[2, 1, 3, 4], &[5, 4, 2]),
         case(&[3, 0], &[0, 4]),
+        case(&[5], &[5]),
+        case(&[3, 5], &[5]),
+        case(&[5], &[2, 5, 3]),
         case(&[0, 3], &[3, 4]),
         transposed(true, false),
         transposed(false, true),

@@ -1,16 +1,22 @@
 //! The operations, one file each.
 
+pub(crate) mod activation;
 pub(crate) mod adaptive_pool;
+pub(crate) mod arithmetic;
 pub(crate) mod axis_map;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
+pub(crate) mod cast;
 pub(crate) mod checkpoint;
 pub(crate) mod conv;
 pub(crate) mod conv_transpose;
 pub(crate) mod cross_entropy;
 pub(crate) mod custom;
+pub(crate) mod diagonal;
+pub(crate) mod einsum;
 pub(crate) mod embedding;
 pub(crate) mod expand;
+pub(crate) mod flip;
 pub(crate) mod gather;
 pub(crate) mod grid_sample;
 pub(crate) mod group_norm;
@@ -26,11 +32,14 @@ pub(crate) mod one_hot;
 pub(crate) mod order;
 pub(crate) mod pack;
 pub(crate) mod pad;
+pub(crate) mod pad_mode;
 pub(crate) mod permute;
 pub(crate) mod pool;
+pub(crate) mod products;
 pub(crate) mod random;
 pub(crate) mod recurrence;
 pub(crate) mod reduce;
+pub(crate) mod repeat;
 pub(crate) mod reshape;
 pub(crate) mod roi;
 pub(crate) mod scatter;
@@ -38,13 +47,18 @@ pub(crate) mod search;
 pub(crate) mod segment_reduce;
 pub(crate) mod segments;
 pub(crate) mod select;
+pub(crate) mod shuffle;
 pub(crate) mod slice;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod sparse;
+pub(crate) mod split;
+pub(crate) mod statistics;
 pub(crate) mod take;
 pub(crate) mod taps;
+pub(crate) mod trigonometry;
 pub(crate) mod unary;
+pub(crate) mod unfold;
 pub(crate) mod unpool;
 
 use crate::OpCase;
@@ -65,6 +79,11 @@ pub const NAMES: &[&str] = &[
     "sin",
     "cos",
     "tanh",
+    "expm1",
+    "log1p",
+    "atan",
+    "erf",
+    "erfinv",
     "floor",
     "ceil",
     "round",
@@ -95,6 +114,8 @@ pub const NAMES: &[&str] = &[
     "permute",
     "expand",
     "slice",
+    "flip",
+    "diagonal",
     "pad",
     "tap_gather",
     "tap_scatter",
@@ -104,6 +125,7 @@ pub const NAMES: &[&str] = &[
     "stop_gradient",
     "again",
     "sum",
+    "prod",
     "max",
     "min",
     "argmax",
@@ -125,6 +147,10 @@ pub fn registry() -> Vec<OpCase> {
     [
         leaf::cases(),
         unary::cases(),
+        cast::cases(),
+        arithmetic::cases(),
+        trigonometry::cases(),
+        activation::cases(),
         binary::cases(),
         select::cases(),
         random::cases(),
@@ -154,6 +180,16 @@ pub fn registry() -> Vec<OpCase> {
         local_response_norm::cases(),
         normalize::cases(),
         softmax::cases(),
+        statistics::cases(),
+        flip::cases(),
+        pad_mode::cases(),
+        split::cases(),
+        repeat::cases(),
+        shuffle::cases(),
+        diagonal::cases(),
+        unfold::cases(),
+        einsum::cases(),
+        products::cases(),
         cross_entropy::cases(),
         order::cases(),
         search::cases(),

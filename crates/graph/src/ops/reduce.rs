@@ -1,8 +1,8 @@
-//! Folds over axes: sum, mean, max, min, and the position of the greatest and least.
+//! Folds over axes: sum, mean, product, max, min, and the position of the greatest and least.
 
 use crate::op::{Array, Lower, Op};
 use crate::shape::for_each_index;
-use crate::{OpCase, Tensor};
+use crate::{OpCase, Tensor, gradients_of};
 use wgrad_device::DType;
 use wgrad_device::kernels::ReduceOp;
 
@@ -37,7 +37,7 @@ impl Op for Reduce {
             return Err("not defined for bool; cast to u32 or f32 first".into());
         }
         let empty = self.axes.iter().any(|&a| x.shape()[a] == 0);
-        if empty && self.op != ReduceOp::Sum {
+        if empty && !matches!(self.op, ReduceOp::Sum | ReduceOp::Prod) {
             return Err(format!("{:?} has nothing to choose from along {:?}", x.shape(), self.axes));
         }
         let shape = (0..x.rank()).filter(|d| !self.axes.contains(d)).map(|d| x.shape()[d]).collect();
@@ -59,7 +59,12 @@ impl Op for Reduce {
                 let ties = hit.sum(&axes);
                 Ok(vec![Some(hit * wide(&(grad / ties)))])
             }
-            _ => Err(format!("{} has no gradient", self.name())),
+            // Not output / x, which is 0 / 0 where an element is 0.
+            ReduceOp::Prod => {
+                let tree = product_tree(x, &self.axes).reshape(output.shape());
+                Ok(vec![Some(gradients_of(&tree, &[x], grad).remove(0))])
+            }
+            ReduceOp::ArgMax | ReduceOp::ArgMin => Err(format!("{} has no gradient", self.name())),
         }
     }
 
@@ -98,6 +103,24 @@ impl Op for Reduce {
     }
 }
 
+/// The product over `axes`, which stay with extent 1, as products of halves: its gradients of any order are right, whatever
+/// elements are 0.
+fn product_tree(x: &Tensor, axes: &[usize]) -> Tensor {
+    let mut y = x.clone();
+    for &d in axes {
+        let axis = d as isize;
+        while y.shape()[d] != 1 {
+            // An odd one out (or the product of nothing) is matched by a 1.
+            let n = y.shape()[d].next_multiple_of(2).max(1);
+            y = y.pad(axis, 0, n - y.shape()[d], 1.0);
+            if n > 1 {
+                y = y.slice(axis, 0..n / 2) * y.slice(axis, n / 2..n);
+            }
+        }
+    }
+    y
+}
+
 impl Tensor {
     #[track_caller]
     fn reduce(&self, op: ReduceOp, axes: &[isize]) -> Tensor {
@@ -109,8 +132,9 @@ impl Tensor {
         Tensor::apply(Reduce { op, axes }, &[self])
     }
 
+    /// A value that lacks `axes` of this tensor, with extents of 1 put there.
     #[track_caller]
-    fn keepdim(&self, reduced: Tensor, axes: &[isize]) -> Tensor {
+    pub(crate) fn keepdim(&self, reduced: Tensor, axes: &[isize]) -> Tensor {
         let mut shape = self.shape().to_vec();
         self.axes("keepdim", axes).iter().for_each(|&a| shape[a] = 1);
         reduced.reshape(shape)
@@ -153,6 +177,18 @@ impl Tensor {
         self.mean(&(0..self.rank() as isize).collect::<Vec<_>>())
     }
 
+    /// Product over `axes`, which are dropped. Of nothing: 1. The gradient is right where elements are 0.
+    #[track_caller]
+    pub fn prod(&self, axes: &[isize]) -> Tensor {
+        self.reduce(ReduceOp::Prod, axes)
+    }
+
+    /// Product over `axes`, which stay with extent 1.
+    #[track_caller]
+    pub fn prod_keepdim(&self, axes: &[isize]) -> Tensor {
+        self.keepdim(self.prod(axes), axes)
+    }
+
     /// Greatest over `axes`, which are dropped; the gradient is shared evenly between equal elements.
     #[track_caller]
     pub fn max(&self, axes: &[isize]) -> Tensor {
@@ -171,6 +207,12 @@ impl Tensor {
         self.reduce(ReduceOp::Min, axes)
     }
 
+    /// Least over `axes`, which stay with extent 1.
+    #[track_caller]
+    pub fn min_keepdim(&self, axes: &[isize]) -> Tensor {
+        self.keepdim(self.min(axes), axes)
+    }
+
     /// Position of the first greatest element over `axes`, counted row-major among them: u32.
     #[track_caller]
     pub fn argmax(&self, axes: &[isize]) -> Tensor {
@@ -181,12 +223,6 @@ impl Tensor {
     #[track_caller]
     pub fn argmin(&self, axes: &[isize]) -> Tensor {
         self.reduce(ReduceOp::ArgMin, axes)
-    }
-
-    /// Variance over `axes`, which are dropped: the mean squared distance from the mean (biased, as normalisation wants).
-    #[track_caller]
-    pub fn variance(&self, axes: &[isize]) -> Tensor {
-        (self - self.mean_keepdim(axes)).square().mean(axes)
     }
 }
 
@@ -207,7 +243,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         ("mean", |x, a| x.square().mean(a)),
         ("max", |x, a| (x * 2.0).max(a)),
         ("min", |x, a| (x * 2.0).min(a)),
-        ("variance", |x, a| x.variance(a)),
+        // Elements of 0 among them, one or more.
+        ("prod", |x, a| (x.gt(&x.lit(-0.6)).select(x, &(x * 0.0)) * 1.5).prod(a)),
         ("argmax", |x, a| x.argmax(a).cast(DType::F32) * x.sum(a)),
         ("argmin", |x, a| x.argmin(a).cast(DType::F32) * x.sum(a)),
     ];
@@ -219,6 +256,11 @@ pub(crate) fn cases() -> Vec<OpCase> {
             }));
         }
     }
+    all.push(OpCase::new("prod", "prod of nothing", &[&[0, 3]], |x| x[0].prod(&[0])));
+    all.push(OpCase::new("prod", "prod_keepdim of a transpose", &[&[3, 5, 2]], |x| {
+        x[0].transpose(0, 2).prod_keepdim(&[0, -1])
+    }));
+    all.push(OpCase::new("min", "min_keepdim", &[&[3, 5]], |x| &x[0] - x[0].min_keepdim(&[1])));
     all.push(OpCase::new("sum", "sum of nothing", &[&[0, 3]], |x| x[0].sum(&[0])));
     all.push(OpCase::new("sum", "sum of a transpose with a broadcast", &[&[4, 6], &[4]], |x| {
         (x[0].permute(&[1, 0]) * &x[1]).sum(&[1])

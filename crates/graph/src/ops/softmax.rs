@@ -1,4 +1,4 @@
-//! Softmax and its logarithm along one axis.
+//! Softmax and its logarithm along one axis, and the logarithm of a sum of exponentials.
 
 use crate::{OpCase, Tensor};
 
@@ -22,6 +22,23 @@ impl Tensor {
         let s = self.shifted(axis);
         &s - s.exp().sum_keepdim(&[axis]).log()
     }
+
+    /// `log(sum(e^x))` over `axes`, which are dropped: never overflows, and right too where every x is hugely negative
+    /// (-3.4e38, as masks have it, or -infinity).
+    #[track_caller]
+    pub fn logsumexp(&self, axes: &[isize]) -> Tensor {
+        let greatest = self.stop_gradient().max_keepdim(axes);
+        let shift = greatest.is_finite().select(&greatest, &greatest.lit(0.0));
+        let sum = (self - &shift).exp().sum(axes);
+        let shift = shift.reshape(sum.shape());
+        sum.log() + shift
+    }
+
+    /// `log(sum(e^x))` over `axes`, which stay with extent 1.
+    #[track_caller]
+    pub fn logsumexp_keepdim(&self, axes: &[isize]) -> Tensor {
+        self.keepdim(self.logsumexp(axes), axes)
+    }
 }
 
 pub(crate) fn cases() -> Vec<OpCase> {
@@ -38,5 +55,17 @@ pub(crate) fn cases() -> Vec<OpCase> {
             .domain(-1.0, 1.0),
         );
     }
+    for (shape, axes) in [(&[5usize, 7][..], &[1isize][..]), (&[3, 4, 2], &[0, -1]), (&[2, 1], &[1]), (&[0, 4], &[1])] {
+        all.push(
+            OpCase::new("logsumexp", format!("logsumexp {shape:?} over {axes:?}"), &[shape], move |x| {
+                (&x[0] * 30.0).logsumexp(axes)
+            })
+            .domain(-1.0, 1.0),
+        );
+    }
+    all.push(OpCase::new("logsumexp", "logsumexp with rows that are masked", &[&[4, 5]], |x| {
+        let masked = Tensor::iota([4, 5], 0).lt(&Tensor::scalar(2u32)).select(&x[0].lit(-3.4e38), &x[0]);
+        masked.logsumexp_keepdim(&[1]).maximum(&x[0].lit(-1.0)) * &x[0]
+    }));
     all
 }
