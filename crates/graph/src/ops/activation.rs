@@ -134,16 +134,13 @@ impl Tensor {
         self * self.softplus(1.0, 20.0).tanh()
     }
 
-    /// x limited to [lo, hi] (PyTorch's defaults are -1 and 1); the gradient is 0 at the limits too, unlike
-    /// [`Tensor::clamp`]'s.
+    /// [`Tensor::clamp`] by its name as an activation (PyTorch's defaults are -1 and 1).
     #[track_caller]
     pub fn hardtanh(&self, lo: f32, hi: f32) -> Tensor {
         if lo > hi {
             crate::fail("hardtanh", format!("the lower limit {lo} is above the upper one {hi}"));
         }
-        let (lo, hi) = (self.lit(lo as f64), self.lit(hi as f64));
-        let inside = self.gt(&lo).logical_and(&self.lt(&hi));
-        inside.select(self, &self.stop_gradient().maximum(&lo).minimum(&hi))
+        self.clamp(lo, hi)
     }
 
     /// `min(max(x + 3, 0), 6) / 6`.

@@ -56,20 +56,19 @@ impl Tensor {
         if self.dtype().is_float() { whole.round() } else { whole }
     }
 
-    /// x limited to [lo, hi]; the gradient is 0 outside.
+    /// x limited to [lo, hi]; the gradient is 0 outside and at the limits, as in PyTorch 2.15 (older ones let it pass at the limits).
     #[track_caller]
     pub fn clamp(&self, lo: f32, hi: f32) -> Tensor {
         let (lo, hi) = (self.lit(lo as f64), self.lit(hi as f64));
-        let inside = self.ge(&lo).logical_and(&self.le(&hi));
+        let inside = self.gt(&lo).logical_and(&self.lt(&hi));
         inside.select(self, &self.stop_gradient().maximum(&lo).minimum(&hi))
     }
 
-    /// `min(max(x, lo), hi)` with tensors that broadcast. The gradient goes to the limit where x is outside, else to x; where
-    /// lo is above hi, to hi.
+    /// `min(max(x, lo), hi)` with tensors that broadcast. The gradient goes to the limit where x is outside, else to x, and half
+    /// to each where they are equal; where lo is above hi, to hi.
     #[track_caller]
     pub fn clamp_between(&self, lo: &Tensor, hi: &Tensor) -> Tensor {
-        let raised = self.lt(lo).select(lo, self);
-        raised.gt(hi).select(hi, &raised)
+        self.maximum(lo).minimum(hi)
     }
 
     /// `self + weight * (end - self)`: linear interpolation. All three broadcast.

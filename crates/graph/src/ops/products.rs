@@ -43,7 +43,8 @@ impl Tensor {
     }
 
     /// `x · y / (max(|x|, eps) * max(|y|, eps))` along `axis`, which is dropped; both broadcast. PyTorch's default eps is
-    /// 1e-8. The gradient at a zero vector is finite.
+    /// 1e-8. Where a length is below eps no gradient flows through it (PyTorch's passes the limit as if it were not there); that
+    /// at a zero vector is finite.
     #[track_caller]
     pub fn cosine_similarity(&self, other: &Tensor, axis: isize, eps: f32) -> Tensor {
         let product = self * other;

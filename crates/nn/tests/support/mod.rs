@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod case;
+pub mod family;
 
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
