@@ -418,3 +418,44 @@ pub(crate) fn cases() -> Vec<OpCase> {
     );
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checked;
+
+    #[test]
+    fn same_padding_as_tensorflow_has_it() {
+        let padding = |n: usize, kernel: usize, stride: usize, dilation: usize| {
+            ConvOptions::new(1).stride(stride).dilation(dilation).same(&[n], &[kernel]).padding[0]
+        };
+        assert_eq!(padding(5, 3, 1, 1), (1, 1));
+        assert_eq!(padding(6, 3, 2, 1), (0, 1));
+        assert_eq!(padding(7, 3, 2, 1), (1, 1));
+        assert_eq!(padding(5, 4, 1, 1), (1, 2));
+        assert_eq!(padding(5, 3, 1, 2), (2, 2));
+        assert_eq!(padding(9, 1, 4, 1), (0, 0));
+    }
+
+    #[test]
+    fn bad_arguments() {
+        let x = Tensor::input("x", [2, 4, 5, 5], DType::F32);
+        let w = Tensor::input("w", [6, 2, 3, 3], DType::F32);
+        let two = ConvOptions::new(2).groups(2);
+        let error = |x: &Tensor, w: &Tensor, o: &ConvOptions| {
+            let e = checked(|| x.conv(w, o)).unwrap_err().to_string();
+            assert!(e.starts_with("conv: input [2, 4, ") && e.contains("conv.rs"), "{e}");
+            e
+        };
+        assert!(error(&x, &w, &two.clone().groups(3)).contains("3 groups do not divide 4 and 6 channels"));
+        assert!(error(&x, &w, &two.clone().groups(0)).contains("0 groups do not divide"));
+        assert!(error(&x, &w, &ConvOptions::new(2)).contains("the weight reads 2 channels in each of 1 groups"));
+        assert!(error(&x, &w, &two.clone().dilation(3)).contains("no window of 3 (stride 1, dilation 3)"));
+        assert!(error(&x, &w, &two.clone().stride(0)).contains("stride 0"));
+        assert!(error(&x, &w.slice(2, 0..0), &two).contains("no window of 0"));
+        assert!(error(&x, &w, &ConvOptions::new(3)).contains("2 spatial dimensions, but options for 3"));
+        assert!(error(&x, &w.flatten(2), &two).contains("[K, C/groups, spatial...] expected"));
+        let e = checked(|| ConvOptions::new(2).same(&[5], &[3, 3])).unwrap_err().to_string();
+        assert!(e.starts_with("same: input [5], kernel [3, 3]") && e.contains("conv.rs"), "{e}");
+    }
+}

@@ -161,6 +161,12 @@ impl Tensor {
     }
 }
 
+/// Whether windows lie side by side, so that each element is in one of them (or behind the last): 2x2 pooling, mostly.
+fn tiles(w: &Window, count: usize, extent: usize) -> bool {
+    let plain = Window { size: w.size, stride: w.size, dilation: 1, padding: (0, w.padding.1) };
+    *w == plain && count * w.size <= extent
+}
+
 /// Windows along several axes at once: the last axes of the image, and as many tap axes after them.
 impl Tensor {
     /// Views of the windows over the last axes, `counts` of them: those axes count windows, and as many new axes count taps.
@@ -194,6 +200,22 @@ impl Tensor {
         x
     }
 
+    /// Windows that tile an image, by taps, as that image, with zeros behind: no sum needed.
+    #[track_caller]
+    fn laid_out(&self, extents: &[usize]) -> Tensor {
+        let k = extents.len();
+        let first = self.rank() - 2 * k;
+        let order: Vec<usize> = (0..first).chain((0..k).flat_map(|d| [first + d, first + k + d])).collect();
+        let mut shape = self.shape()[..first].to_vec();
+        shape.extend((0..k).map(|d| self.shape()[first + d] * self.shape()[first + k + d]));
+        let mut x = self.permute(&order).reshape(shape);
+        for (d, &n) in extents.iter().enumerate() {
+            let behind = n - x.shape()[first + d];
+            x = x.pad((first + d) as isize, 0, behind, 0.0);
+        }
+        x
+    }
+
     /// The windows over the last axes, as [`Tensor::tap_views`]; the gradient is one sum over all taps.
     #[track_caller]
     pub(crate) fn windows(&self, windows: &[Window], counts: &[usize], fill: f32) -> Tensor {
@@ -208,8 +230,12 @@ impl Tensor {
         let k = windows.len();
         let first = self.rank() - 2 * k;
         let (owned, counts) = (windows.to_vec(), self.shape()[first..first + k].to_vec());
-        let taps: Vec<isize> = (1..=k as isize).map(|d| -d).collect();
-        let value = self.spread_taps(windows, extents).sum(&taps);
+        let value = if (0..k).all(|d| tiles(&windows[d], counts[d], extents[d])) {
+            self.laid_out(extents)
+        } else {
+            let taps: Vec<isize> = (1..=k as isize).map(|d| -d).collect();
+            self.spread_taps(windows, extents).sum(&taps)
+        };
         value.with_gradient(&[self], move |_, _, g| vec![Some(g.windows(&owned, &counts, 0.0))])
     }
 }
