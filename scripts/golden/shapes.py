@@ -10,7 +10,7 @@ from common import Cases, out_dir
 
 cases = Cases()
 matrix, cube = cases.numbers(4, 5), cases.numbers(2, 3, 4)
-image, channels = cases.numbers(2, 3, 4, 6), cases.numbers(1, 8, 2, 3)
+image, channels = cases.numbers(1, 2, 4, 6), cases.numbers(1, 8, 2, 3)
 
 
 def options(name, function, x, *values):
