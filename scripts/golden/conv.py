@@ -94,4 +94,18 @@ for name, function, x, w, options in [
 ]:
     add(name, function, x, w, w[1] * options.get("groups", 1), options)
 
+# Padding with what is inside, as the layers' `padding_mode` does it.
+for name, function, x, w, mode, pad, options in [
+    ("padded.reflect", F.conv2d, (1, 2, 5, 4), (3, 2, 3, 3), "reflect", (1, 1, 2, 2), dict(stride=2)),
+    ("padded.replicate", F.conv1d, (2, 2, 5), (3, 2, 4), "replicate", (3, 3), {}),
+    ("padded.circular", F.conv3d, (1, 2, 3, 2, 3), (2, 2, 2, 1, 3), "circular", (1, 1, 0, 0, 2, 2), dict(dilation=(2, 1, 1))),
+]:
+    cases.add(
+        name,
+        lambda x, weight, bias: function(F.pad(x, pad, mode=mode), weight, bias, **options),
+        x=image(*x),
+        weight=image(*w),
+        bias=image(w[0]),
+    )
+
 cases.save(out_dir(__doc__), "conv.safetensors")

@@ -3,7 +3,7 @@
 use crate::init::{WeightInit, torch_bias};
 use crate::sizes::{Sizes, axes};
 use crate::{Layer, Scope};
-use wgrad_graph::{ConvOptions, Init, Tensor, fail};
+use wgrad_graph::{ConvOptions, Init, PadMode, Tensor, fail};
 
 /// Convolution over `N` dimensions, or transposed convolution. Used by the names [`Conv1d`] to [`ConvTranspose3d`].
 ///
@@ -17,6 +17,7 @@ pub struct Convolution<const N: usize, const TRANSPOSED: bool> {
     kernel: [usize; N],
     options: ConvOptions,
     same: bool,
+    padding_mode: PadMode,
     output_padding: [usize; N],
     bias: bool,
     weight_init: WeightInit,
@@ -54,6 +55,7 @@ impl<const N: usize, const TRANSPOSED: bool> Convolution<N, TRANSPOSED> {
             kernel: kernel.into().0,
             options: ConvOptions::new(N),
             same: false,
+            padding_mode: PadMode::Constant(0.0),
             output_padding: [0; N],
             bias: true,
             weight_init: WeightInit::TorchDefault,
@@ -121,6 +123,12 @@ impl<const N: usize> Convolution<N, false> {
         self.same = true;
         self
     }
+
+    /// What stands in the padding, if not zeros.
+    pub fn padding_mode(mut self, mode: PadMode) -> Self {
+        self.padding_mode = mode;
+        self
+    }
 }
 
 impl<const N: usize> Convolution<N, true> {
@@ -147,10 +155,17 @@ impl<const N: usize, const TRANSPOSED: bool> Layer for Convolution<N, TRANSPOSED
         let weight = scope.param("weight", &shape, self.weight_init.init(&shape));
         let y = if TRANSPOSED {
             x.conv_transpose(&weight, &self.options, &self.output_padding)
-        } else if self.same {
-            x.conv(&weight, &self.options.clone().same(&x.shape()[2..], &self.kernel))
         } else {
-            x.conv(&weight, &self.options)
+            let mut options = self.options.clone();
+            if self.same {
+                options = options.same(&x.shape()[2..], &self.kernel);
+            }
+            if self.padding_mode == PadMode::Constant(0.0) {
+                x.conv(&weight, &options)
+            } else {
+                let around: Vec<_> = options.padding.iter().map(|&(a, b)| (a as isize, b as isize)).collect();
+                x.pad_last(&around, self.padding_mode).conv(&weight, &options.padding(0))
+            }
         };
         if !self.bias {
             return y;

@@ -3,6 +3,7 @@
 mod support;
 
 use support::case::Case;
+use wgrad_graph::PadMode;
 use wgrad_nn::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Layer};
 
 fn layer(name: &'static str, layer: impl Layer) {
@@ -50,4 +51,12 @@ fn transposed() {
     let options = ConvTranspose3d::new(4, 2, (2, 3, 1)).stride((2, 1, 2)).padding((0, 1, 0));
     layer("transpose3d.options", options.output_padding((1, 0, 1)).dilation((1, 2, 1)).groups(2));
     layer("transpose3d.groups", ConvTranspose3d::new(2, 2, (2, 1, 2)).padding((1, 0, 0)).groups(2));
+}
+
+#[test]
+fn padding_modes() {
+    layer("padded.reflect", Conv2d::new(2, 3, 3).stride(2).padding((2, 1)).padding_mode(PadMode::Reflect));
+    layer("padded.replicate", Conv1d::new(2, 3, 4).padding(3).padding_mode(PadMode::Replicate));
+    let circular = Conv3d::new(2, 2, (2, 1, 3)).dilation((2, 1, 1)).padding((2, 0, 1));
+    layer("padded.circular", circular.padding_mode(PadMode::Circular));
 }
