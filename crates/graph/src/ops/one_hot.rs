@@ -2,6 +2,7 @@
 
 use crate::ops::gather::index_of;
 use crate::ops::order::numbers;
+use crate::ops::segments::Groups;
 use crate::{OpCase, Tensor};
 use wgrad_device::DType;
 
@@ -23,8 +24,7 @@ impl Tensor {
     pub fn bincount(&self, len: usize) -> Tensor {
         let n = self.count();
         let index = index_of("bincount", self, len).reshape([n]);
-        let order = index.argsort_keys();
-        let starts = index.take(&order).searchsorted(&Tensor::iota([len + 1], 0), false);
+        let starts = Groups::new(&index, len).starts;
         starts.slice(0, 1..len + 1) - starts.slice(0, 0..len)
     }
 
