@@ -39,6 +39,30 @@ pub const RECURRENCE_CARRY: &str = include_str!("../recurrence_carry.wgsl");
 /// Recurrences along an axis.
 pub const RECURRENCE: &str = include_str!("../recurrence.wgsl");
 
+/// What all shaders of attention share.
+pub const ATTENTION: &str = include_str!("../attention.wgsl");
+
+/// Attention's tiles of scores for GPUs.
+pub const ATTENTION_TILE: &str = include_str!("../attention_tile.wgsl");
+
+/// Attention's tiles of scores for GPUs that are run by a CPU.
+pub const ATTENTION_TILE_SOFTWARE: &str = include_str!("../attention_tile_software.wgsl");
+
+/// What the shaders of attention's gradients share.
+pub const ATTENTION_WALK: &str = include_str!("../attention_walk.wgsl");
+
+/// Attention for GPUs.
+pub const ATTENTION_FORWARD: &str = include_str!("../attention_forward.wgsl");
+
+/// Attention for GPUs that are run by a CPU.
+pub const ATTENTION_FORWARD_SOFTWARE: &str = include_str!("../attention_forward_software.wgsl");
+
+/// Attention's gradients for GPUs.
+pub const ATTENTION_BACKWARD: &str = include_str!("../attention_backward.wgsl");
+
+/// Attention's gradients for GPUs that are run by a CPU.
+pub const ATTENTION_BACKWARD_SOFTWARE: &str = include_str!("../attention_backward_software.wgsl");
+
 /// Every file, by name.
 pub const ALL: &[(&str, &str)] = &[
     ("math.wgsl", MATH),
@@ -53,4 +77,12 @@ pub const ALL: &[(&str, &str)] = &[
     ("recurrence_parts.wgsl", RECURRENCE_PARTS),
     ("recurrence_carry.wgsl", RECURRENCE_CARRY),
     ("recurrence.wgsl", RECURRENCE),
+    ("attention.wgsl", ATTENTION),
+    ("attention_tile.wgsl", ATTENTION_TILE),
+    ("attention_tile_software.wgsl", ATTENTION_TILE_SOFTWARE),
+    ("attention_walk.wgsl", ATTENTION_WALK),
+    ("attention_forward.wgsl", ATTENTION_FORWARD),
+    ("attention_forward_software.wgsl", ATTENTION_FORWARD_SOFTWARE),
+    ("attention_backward.wgsl", ATTENTION_BACKWARD),
+    ("attention_backward_software.wgsl", ATTENTION_BACKWARD_SOFTWARE),
 ];

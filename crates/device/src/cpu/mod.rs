@@ -1,6 +1,8 @@
 //! The CPU backend: for tests, and for people without a GPU.
 
+pub(crate) mod attention;
 pub(crate) mod contraction;
+mod exp;
 pub(crate) mod fold;
 mod hoist;
 pub(crate) mod index;

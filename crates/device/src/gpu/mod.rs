@@ -1,5 +1,6 @@
 //! The wgpu backend: Vulkan, Metal and DX12.
 
+pub(crate) mod attention;
 pub(crate) mod codegen;
 pub(crate) mod contraction;
 mod memory;

@@ -1,5 +1,6 @@
 //! The kernels, one file each.
 
+mod attention;
 mod contraction;
 mod map;
 mod recurrence;
@@ -8,6 +9,7 @@ mod search;
 pub(crate) mod segments;
 mod sort;
 
+pub use attention::{Attention, AttentionDropout, AttentionKernel, AttentionPart};
 pub use contraction::{Contraction, Epilogue, Reader};
 pub use map::Map;
 pub use recurrence::{Recurrence, Step};

@@ -3,6 +3,7 @@
 //! They run on the adapter that `WGRAD_TEST_DEVICE` names (as `--device` does: `gpu`, `software`, part of a name); by
 //! default on a real GPU, else on a software adapter. Without any they fail, unless `WGRAD_TEST_DEVICE=cpu`.
 
+mod attention;
 mod common;
 mod contractions;
 mod index;

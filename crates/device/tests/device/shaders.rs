@@ -1,10 +1,11 @@
 //! Every shader that the samples yield, in every variant: valid, translatable to each target, and within the default
 //! limits of WebGPU.
 
-use crate::{contractions, index, maps, reduces};
+use crate::{attention, contractions, index, maps, reduces};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::HashSet;
 use std::sync::Arc;
+use wgrad_device::kernels::AttentionKernel;
 use wgrad_device::{Adapter, AdapterKind, Kernel, Pass};
 
 fn adapter(kind: AdapterKind, f16: bool) -> Adapter {
@@ -87,7 +88,9 @@ type Named = (String, Arc<dyn Kernel>, Vec<Option<usize>>);
 /// Every kernel that a test runs.
 fn all() -> Vec<Named> {
     let samples = [maps::samples(), reduces::samples(), contractions::samples()].concat();
-    let others = index::kernels().into_iter().map(|(name, kernel)| (name, kernel, vec![None]));
+    let named = |k: AttentionKernel| (format!("{} {:?}", k.name(), k.part), Arc::new(k) as Arc<dyn Kernel>);
+    let others = index::kernels().into_iter().chain(attention::samples().into_iter().map(named));
+    let others = others.map(|(name, kernel)| (name, kernel, vec![None]));
     (samples.into_iter())
         .map(|s| {
             let aliases = (0..s.outputs().len()).map(|o| s.aliases.get(o).copied().flatten()).collect();

@@ -1,0 +1,94 @@
+//! Attention's kernels, in their forms for GPUs and for software adapters, against the CPU backend's (which the f64
+//! reference of the graph judges).
+
+use crate::common::{AsOn, Random, device, run};
+use std::sync::Arc;
+use wgrad_device::kernels::{Attention, AttentionDropout, AttentionKernel, AttentionPart};
+use wgrad_device::{AdapterKind, Device, Kernel};
+
+fn plain(batch: usize, [heads, kv_heads]: [usize; 2], [length_q, length_k]: [usize; 2], size: usize) -> Attention {
+    Attention {
+        batch,
+        heads,
+        kv_heads,
+        length_q,
+        length_k,
+        size,
+        size_v: size,
+        scale: 0.3,
+        offset: 0,
+        left: None,
+        right: None,
+        mask: false,
+        bias: None,
+        dropout: None,
+    }
+}
+
+/// Every part of every problem.
+pub fn samples() -> Vec<AttentionKernel> {
+    let dropout = Some(AttentionDropout { stream: 3, threshold: 5 << 20, factor: 1.45 });
+    // Few sizes of heads and combinations of options, since each makes shaders of its own.
+    let problems = [
+        plain(2, [2, 2], [5, 7], 16),
+        plain(1, [4, 2], [70, 65], 16),
+        Attention { right: Some(0), ..plain(1, [2, 1], [130, 100], 16) },
+        Attention { right: Some(0), offset: -8, ..plain(1, [2, 2], [20, 12], 16) },
+        plain(1, [2, 2], [3, 0], 16),
+        Attention { left: Some(20), right: Some(7), offset: 9, size_v: 5, ..plain(1, [1, 1], [67, 76], 70) },
+        plain(1, [1, 1], [4, 9], 256),
+        Attention { mask: true, ..plain(3, [1, 1], [33, 35], 1) },
+        Attention { bias: Some([2, 3, 40]), ..plain(2, [3, 1], [40, 70], 16) },
+        Attention { bias: Some([1, 3, 40]), right: Some(0), ..plain(2, [3, 3], [40, 33], 16) },
+        Attention { bias: Some([1, 1, 1]), ..plain(2, [2, 2], [70, 66], 16) },
+        Attention { dropout, left: Some(3), mask: true, bias: Some([2, 1, 40]), ..plain(2, [2, 1], [40, 40], 3) },
+    ];
+    use AttentionPart::*;
+    let parts = [Forward, BackwardQuery, BackwardKeyValue, BackwardBias];
+    let each = problems.iter().flat_map(|a| parts.map(|part| AttentionKernel { attention: a.clone(), part }));
+    each.filter(|k| k.part != BackwardBias || k.attention.bias.is_some()).collect()
+}
+
+fn inputs(k: &AttentionKernel) -> Vec<Vec<u8>> {
+    let (a, mut random) = (&k.attention, Random(5));
+    let mut floats = |n: usize, shift: f32| -> Vec<u8> {
+        (0..n).flat_map(|_| (random.float() / 2.0 + shift).to_le_bytes()).collect()
+    };
+    let mut all = vec![floats(a.count_q(), 0.0), floats(a.count_k(), 0.0), floats(a.count_v(), 0.0)];
+    if k.part != AttentionPart::Forward {
+        all.push(floats(a.count_o(), 0.0));
+        all.push(floats(2 * a.rows(), 2.0));
+    }
+    let bias = a.bias.map(|b| floats(b.iter().product::<usize>() * a.length_k, 0.0));
+    if a.words() > 0 {
+        // The generator's words, or a mask in which most keys are seen.
+        all.push((0..a.words()).flat_map(|_| random.below(5).to_le_bytes()).collect());
+    }
+    all.extend(bias);
+    all
+}
+
+fn check(k: &AttentionKernel, kernel: Arc<dyn Kernel>, device: &Device) {
+    let bytes = [4 * k.len()];
+    let inputs = inputs(k);
+    let floats = |bytes: &[u8]| bytes.chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<_>>();
+    let want = floats(&run(&Device::cpu(), Arc::new(k.clone()), &inputs, &bytes, &[])[0]);
+    let got = floats(&run(device, kernel, &inputs, &bytes, &[])[0]);
+    // Of the logarithms, those of rows that see nothing are apart.
+    let scale = want.iter().filter(|x| **x != f32::MIN).fold(1f32, |m, x| m.max(x.abs()));
+    for (i, (g, w)) in got.iter().zip(&want).enumerate() {
+        assert!((g - w).abs() <= 2e-5 * scale || g == w, "{k:?}: element {i} is {g}, wanted {w}");
+    }
+}
+
+#[test]
+fn attention_matches() {
+    let Some(device) = device() else { return };
+    samples().iter().for_each(|k| check(k, Arc::new(k.clone()), device));
+}
+
+#[test]
+fn attention_matches_as_on_gpu() {
+    let Some(device) = device() else { return };
+    samples().iter().for_each(|k| check(k, Arc::new(AsOn(Arc::new(k.clone()), AdapterKind::Discrete)), device));
+}
