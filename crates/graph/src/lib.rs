@@ -18,6 +18,7 @@ pub use compile::{CompileOptions, Dump};
 pub use contract::OpCase;
 pub use error::{Error, ShapeError, checked, fail};
 pub use op::Array;
+pub use ops::attention::{Align, Attention, DropWeights};
 pub use ops::checkpoint::checkpoint;
 pub use ops::conv::ConvOptions;
 pub use ops::cross_entropy::CrossEntropy;

@@ -9,8 +9,8 @@ mod support;
 use support::gpu;
 use wgrad_graph::contract::check_program;
 use wgrad_graph::{
-    CompileOptions, ConvOptions, DType, Data, Device, OpCase, Program, State, Tensor, Updates, Window, checkpoint,
-    gradients, registry,
+    Attention, CompileOptions, ConvOptions, DType, Data, Device, DropWeights, OpCase, Program, State, Tensor, Updates,
+    Window, checked, checkpoint, gradients, registry,
 };
 
 fn check_all(device: &Device, options: &CompileOptions) {
@@ -20,6 +20,11 @@ fn check_all(device: &Device, options: &CompileOptions) {
         cases.iter().filter_map(|c| check_program(device, c, options).err().map(|e| format!("{c:?}: {e}"))).collect();
     assert!(!cases.is_empty());
     assert!(failures.is_empty(), "{} of {} on {device:?}:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+/// Causal attention with the fourth argument as its bias.
+fn biased_attention(x: &[Tensor]) -> Tensor {
+    x[0].attention(&x[1], &x[2], &Attention { causal: true, bias: Some(x[3].clone()), ..Attention::default() })
 }
 
 /// Shapes that fill blocks, tiles and vectors and leave a rest, which the registry's small cases do not.
@@ -52,6 +57,20 @@ fn wide_cases() -> Vec<OpCase> {
         case("wide convolution", &[&[3, 4, 12, 40], &[7, 4, 3, 3]], conv),
         case("square convolution", &[&[20, 3, 14, 14], &[10, 3, 3, 3]], conv),
         case("small convolution", &[&[33, 5, 7, 7], &[9, 5, 3, 3]], conv),
+        case("attention", &[&[2, 3, 150, 40], &[2, 1, 130, 40], &[2, 1, 130, 35]], |x| {
+            let options = Attention { left: Some(70), right: Some(33), ..Attention::default() };
+            (&x[0] * 2.0).attention(&x[1], &x[2], &options)
+        }),
+        case(
+            "attention with a bias",
+            &[&[1, 2, 69, 5], &[1, 2, 67, 5], &[1, 2, 67, 3], &[1, 2, 69, 67]],
+            biased_attention,
+        ),
+        case(
+            "attention with a bias for each key",
+            &[&[2, 1, 69, 5], &[2, 1, 67, 5], &[2, 1, 67, 3], &[1, 1, 1, 67]],
+            biased_attention,
+        ),
         case("strided convolution", &[&[5, 6, 28, 28], &[9, 6, 3, 3]], strided),
     ]
 }
@@ -196,5 +215,102 @@ fn recomputation_saves_memory() {
     recomputation(&Device::cpu());
     if let Some(device) = gpu() {
         recomputation(device);
+    }
+}
+
+/// The forward and backward pass of a long sequence, its memory as planned: nothing of the size of the scores.
+#[test]
+fn attention_needs_memory_for_its_arguments_only() {
+    let shape = [1, 8, 4096, 64];
+    let [q, k, v] = ["q", "k", "v"].map(|n| Tensor::input(n, shape, DType::F32));
+    let o = q.attention(&k, &v, &Attention { causal: true, ..Attention::default() });
+    let weights = Tensor::input("weights", shape, DType::F32);
+    let mut outputs = vec![o.clone()];
+    outputs.extend(gradients(&(&o * &weights).sum_all(), &[&q, &k, &v]));
+    let outputs: Vec<&Tensor> = outputs.iter().collect();
+    let device = Device::cpu();
+    let program = Program::compile(&device, &outputs, &Updates::new()).unwrap();
+    let summary = program.summary();
+    let tensor = 4 * shape.iter().product::<usize>();
+    // q, k, v and what weighs the result; the result; three gradients.
+    let needed = (4 + 1 + 3) * tensor;
+    let planned = summary.input_bytes + summary.temporary_bytes;
+    assert!(planned <= 2 * needed, "{planned} bytes planned for {needed}\n{summary}");
+    let text = summary.to_string();
+    assert!(text.contains("attention"), "{text}");
+    // All scores of one head would be larger than any piece.
+    assert!(summary.largest[0].0 < 4 * 4096 * 4096, "{text}");
+}
+
+/// What drops is the same on every backend, in the gradients as in the result.
+fn dropped(device: &Device) -> (Vec<bool>, Vec<bool>) {
+    // Values are unit vectors, so the result is the matrix of weights; each query's gradient, with respect to the values,
+    // shows what came through.
+    let n = 37;
+    let q = Tensor::input("q", [2, 2, n, 3], DType::F32);
+    let unit = |shape: [usize; 4]| {
+        let same = Tensor::iota(shape, 2).equal(&Tensor::iota(shape, 3));
+        same.select(&Tensor::scalar(1.0f32), &Tensor::scalar(0.0f32))
+    };
+    let v = Tensor::input("v", [2, 2, n, n], DType::F32);
+    let word = |i: usize, v: u32| Tensor::full([1], v).pad(0, i, 3 - i, 0.0);
+    let generator = word(0, 99) + word(1, 0xffff_0000) + word(2, 3);
+    let dropout = Some(DropWeights { p: 0.3, generator, stream: 11 });
+    let o = q.attention(&q, &v, &Attention { dropout, ..Attention::default() });
+    // The loss picks the diagonal of o, whose gradient with respect to v is the transposed matrix of weights.
+    let grads = gradients(&(&o * unit([2, 2, n, n])).sum_all(), &[&v]);
+    let program = Program::compile(device, &[&o, &grads[0]], &Updates::new()).unwrap();
+    let mut state = State::init(device, &program, 0).unwrap();
+    let data: Vec<f32> = (0..4 * n * 3).map(|i| (i % 13) as f32 * 0.1 - 0.6).collect();
+    let units: Vec<f32> = (0..4 * n * n).map(|i| (i / n % n == i % n) as u32 as f32).collect();
+    let mut out = program.run(&mut state, &[("q", Data::from(&data)), ("v", Data::from(&units))]).unwrap();
+    let zero = |x: Vec<f32>| x.into_iter().map(|x| x == 0.0).collect::<Vec<_>>();
+    (zero(out.f32(0).unwrap()), zero(out.f32(1).unwrap()))
+}
+
+#[test]
+fn attention_drops_the_same_everywhere() {
+    let n = 37;
+    let (forward, backward) = dropped(&Device::cpu());
+    for i in 0..forward.len() {
+        let transposed = i / (n * n) * n * n + i % n * n + i / n % n;
+        assert_eq!(forward[i], backward[transposed], "{i}");
+    }
+    let share = forward.iter().filter(|&&d| d).count() as f64 / forward.len() as f64;
+    assert!((share - 0.3).abs() < 0.03, "{share}");
+    if let Some(device) = gpu() {
+        assert!(dropped(device) == (forward, backward), "{device:?}");
+    }
+}
+
+#[test]
+fn attention_errors_name_the_argument() {
+    let t = |shape: &[usize]| Tensor::input("x", shape, DType::F32);
+    let (q, k) = (t(&[2, 4, 5, 8]), t(&[2, 2, 6, 8]));
+    let with = |f: &dyn Fn() -> Tensor| checked(f).unwrap_err().to_string();
+    let base = Attention::default;
+    let u32s = |shape: &[usize]| Tensor::input("m", shape, DType::U32);
+    for (error, part) in [
+        (with(&|| t(&[4, 5, 8]).attention(&k, &k, &base())), "q is f32 [4, 5, 8]"),
+        (with(&|| q.attention(&t(&[2, 2, 6, 7]), &k, &base())), "q [2, 4, 5, 8] and k [2, 2, 6, 7]"),
+        (with(&|| q.attention(&k, &t(&[2, 2, 7, 8]), &base())), "k [2, 2, 6, 8] and v [2, 2, 7, 8]"),
+        (with(&|| q.attention(&t(&[2, 3, 6, 8]), &t(&[2, 3, 6, 8]), &base())), "4 heads of q"),
+        (with(&|| q.attention(&k, &k, &Attention { mask: Some(u32s(&[2, 5])), ..base() })), "mask is u32 [2, 5]"),
+        (with(&|| q.attention(&k, &k, &Attention { lengths: Some(u32s(&[3])), ..base() })), "lengths is u32 [3]"),
+        (with(&|| q.attention(&k, &k, &Attention { bias: Some(t(&[2, 4, 5])), ..base() })), "bias is f32 [2, 4, 5]"),
+        (
+            with(&|| q.attention(&k, &k, &Attention { bias: Some(t(&[1, 3, 5, 6])), ..base() })),
+            "bias is f32 [1, 3, 5, 6]",
+        ),
+        (
+            with(&|| {
+                let dropout = Some(DropWeights { p: 1.5, generator: u32s(&[4]), stream: 0 });
+                q.attention(&k, &k, &Attention { dropout, ..base() })
+            }),
+            "dropout 1.5",
+        ),
+    ] {
+        assert!(error.starts_with("attention: ") && error.contains(part), "{error}");
+        assert!(error.contains("programs.rs"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod adaptive_pool;
 pub(crate) mod arithmetic;
+pub(crate) mod attention;
 pub(crate) mod axis_map;
 pub(crate) mod batch_norm;
 pub(crate) mod binary;
@@ -140,6 +141,10 @@ pub const NAMES: &[&str] = &[
     "segments",
     "recurrence",
     "running_argmax",
+    "attention",
+    "attention_query_grad",
+    "attention_key_value_grad",
+    "attention_bias_grad",
 ];
 
 /// Every operation's test cases, file by file. An operation that is built but stands in no case fails a test.
@@ -203,6 +208,7 @@ pub fn registry() -> Vec<OpCase> {
         sort::cases(),
         sparse::cases(),
         recurrence::cases(),
+        attention::cases(),
     ]
     .concat()
 }
