@@ -21,6 +21,7 @@
 //! ```
 
 mod adaptive_pool;
+mod attention;
 mod batch_norm;
 mod conv;
 mod dropout;
@@ -43,6 +44,7 @@ pub use adaptive_pool::{
     AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
     AdaptivePool, SpatialPyramidPool,
 };
+pub use attention::MultiheadAttention;
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Convolution};
 pub use dropout::Dropout;
