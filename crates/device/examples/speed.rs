@@ -24,6 +24,8 @@ fn matmul(m: usize, n: usize, k: usize, a: [i64; 2], b: [i64; 2]) -> Contraction
         a: plain(&a),
         b: plain(&b),
         c: affine(&[n as i64, 1]),
+        operands: [DType::F32; 2],
+        output: DType::F32,
         epilogue: None,
     }
 }
@@ -55,6 +57,8 @@ impl Conv {
                 coords: vec![self.coord([0, 1, 0, 0, 1, 0], -1, w), self.coord([0, 0, 1, 0, 0, 1], -1, 1)],
             },
             c: affine(&[area, co as i64 * area, w, 1]),
+            operands: [DType::F32; 2],
+            output: DType::F32,
             epilogue: None,
         }
     }
@@ -91,6 +95,8 @@ impl Conv {
                 coords: vec![self.coord([0, 1, 0, 0, 1, 0], -1, w), self.coord([0, 0, 1, 0, 0, 1], -1, 1)],
             },
             c: affine(&[ci as i64 * 9, 9, 3, 1]),
+            operands: [DType::F32; 2],
+            output: DType::F32,
             epilogue: None,
         }
     }

@@ -23,6 +23,16 @@ impl DType {
         if self == DType::F16 { 2 } else { 4 }
     }
 
+    /// The least finite value: what a mask puts where nothing may win.
+    pub fn least(self) -> f64 {
+        match self {
+            DType::F32 => f32::MIN as f64,
+            DType::F16 => half::f16::MIN.to_f64(),
+            DType::I32 => i32::MIN as f64,
+            DType::U32 | DType::Bool => 0.0,
+        }
+    }
+
     /// Whether gradients can flow through values of this type.
     pub fn is_float(self) -> bool {
         matches!(self, DType::F32 | DType::F16)

@@ -51,7 +51,7 @@ pub enum ExprNode {
         /// Which output word, 0 to 3.
         lane: u32,
     },
-    /// The sum that a contraction has formed for this element (only in its epilogue).
+    /// The sum that a contraction has formed for this element, rounded if it is f16 (only in an epilogue).
     Accumulator,
 }
 

@@ -3,6 +3,7 @@
 use crate::Tensor;
 use crate::ops::leaf::StateLeaf;
 use crate::ops::pack::offsets;
+use wgrad_device::DType;
 
 /// State tensors and their new values, written at the end of a run. All new values are computed from old ones: no update
 /// sees another.
@@ -58,7 +59,10 @@ impl Updates {
         for s in states {
             check_state(s);
         }
-        let (_, total) = offsets(states.iter().map(|s| s.count()));
+        if let Some(s) = states.iter().find(|s| s.dtype() != DType::F32) {
+            crate::fail("assign_pack", format!("f32 states expected, not {} {:?}", s.dtype(), s.shape()));
+        }
+        let (_, total) = offsets(states.iter().map(|s| s.count()), DType::F32);
         if value.shape() != [total] {
             crate::fail("assign_pack", format!("the pack has [{total}] elements, its new value {:?}", value.shape()));
         }

@@ -7,7 +7,7 @@
 mod support;
 
 use support::gpu;
-use wgrad_graph::contract::check_program;
+use wgrad_graph::contract::{Half, check_half, check_program};
 use wgrad_graph::{
     Attention, CompileOptions, ConvOptions, DType, Data, Device, DropWeights, OpCase, Program, State, Tensor, Updates,
     Window, checked, checkpoint, gradients, registry,
@@ -109,6 +109,64 @@ fn fused_on_the_gpu() {
     }
 }
 
+fn check_all_in_f16(device: &Device) {
+    let filter = std::env::var("WGRAD_TEST_OP").unwrap_or_default();
+    let tried = |c: &OpCase| c.name.contains(&filter) && matches!(c.half, Half::Within(_));
+    let cases: Vec<OpCase> = registry().into_iter().filter(tried).collect();
+    let failures: Vec<String> =
+        cases.iter().filter_map(|c| check_half(device, c).err().map(|e| format!("{c:?}: {e}"))).collect();
+    assert!(failures.is_empty(), "{} of {} on {device:?}:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+#[test]
+fn f16_on_the_cpu() {
+    check_all_in_f16(&Device::cpu());
+}
+
+#[test]
+fn f16_on_the_gpu() {
+    if let Some(device) = gpu().filter(|d| d.adapter().f16) {
+        check_all_in_f16(device);
+    }
+}
+
+/// Sums are formed in f32, and so are the statistics of norms and losses: what fits f16 does not overflow on the way, and
+/// loses no digits.
+fn sums_in_f32(device: &Device) {
+    let n = 10_000;
+    let ones = Tensor::input("ones", [n], DType::F16);
+    let large = Tensor::input("large", [3, 64], DType::F16);
+    let (left, right) = (ones.reshape([1, n]), ones.reshape([n, 1]));
+    let outputs = [
+        ones.sum(&[0]),
+        left.matmul(&right).reshape([]),
+        ones.mean(&[0]),
+        // The sum is far beyond f16, the squares farther.
+        large.mean_all(),
+        large.variance(&[1]).mean_all(),
+        large.softmax(1).sum_all(),
+        large.batch_norm_train(&Tensor::ones([64], DType::F16), &Tensor::zeros([64], DType::F16), 1e-5).mean.mean_all(),
+    ];
+    let expected = [10_000.0, 10_000.0, 1.0, 60_000.0, 0.0, 3.0, 60_000.0];
+    let program = Program::compile(device, &outputs.each_ref(), &Updates::new()).unwrap();
+    let mut state = State::init(device, &program, 0).unwrap();
+    let ones = vec![half::f16::ONE; n];
+    let large = vec![half::f16::from_f32(60_000.0); 192];
+    let mut out = program.run(&mut state, &[("ones", (&ones).into()), ("large", (&large).into())]).unwrap();
+    for (i, expected) in expected.into_iter().enumerate() {
+        let got = out.scalar(i).unwrap();
+        assert!((got - expected).abs() <= 1e-3 * expected, "output {i} on {device:?}: {got}, not {expected}");
+    }
+}
+
+#[test]
+fn f16_is_summed_in_f32() {
+    sums_in_f32(&Device::cpu());
+    if let Some(device) = gpu().filter(|d| d.adapter().f16) {
+        sums_in_f32(device);
+    }
+}
+
 /// f16 tensors in memory: given, stored between kernels, reduced, kept as state, read back.
 fn half_precision(device: &Device) {
     let x = Tensor::input("x", [3, 37], DType::F16);
@@ -137,7 +195,7 @@ fn half_precision(device: &Device) {
 #[test]
 fn half_precision_is_stored_as_such() {
     half_precision(&Device::cpu());
-    if let Some(device) = gpu() {
+    if let Some(device) = gpu().filter(|d| d.adapter().f16) {
         half_precision(device);
     }
 }

@@ -16,12 +16,13 @@ pub enum Reduction {
 
 impl Reduction {
     #[track_caller]
-    fn apply(self, losses: Tensor) -> Tensor {
-        match self {
+    fn apply(self, losses: Tensor, dtype: DType) -> Tensor {
+        let result = match self {
             Reduction::Mean => losses.mean_all(),
             Reduction::Sum => losses.sum_all(),
             Reduction::None => losses,
-        }
+        };
+        result.cast(dtype)
     }
 }
 
@@ -32,7 +33,7 @@ impl Reduction {
 #[track_caller]
 pub fn mse(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Tensor {
     check_same("mse", prediction, target);
-    reduction.apply((prediction - target).square())
+    reduction.apply((prediction.in_f32() - target.in_f32()).square(), prediction.dtype())
 }
 
 /// Absolute error `|prediction - target|`, as `torch.nn.functional.l1_loss`; the gradient is 0 where they are equal.
@@ -42,7 +43,7 @@ pub fn mse(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Tensor
 #[track_caller]
 pub fn l1(prediction: &Tensor, target: &Tensor, reduction: Reduction) -> Tensor {
     check_same("l1", prediction, target);
-    reduction.apply((prediction - target).abs())
+    reduction.apply((prediction.in_f32() - target.in_f32()).abs(), prediction.dtype())
 }
 
 /// How many of the logits [N, C, ...] have their greatest value at the class that `labels` (u32, [N, ...]) names, as f32

@@ -10,7 +10,10 @@ use super::rows::dot;
 use super::shifted::Shifted;
 use super::tile::{INNER_PAD, ROWS};
 use super::work::Work;
+use crate::DType;
 use crate::kernels::Contraction;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 
 /// Columns of a packed block: with `K_BLOCK` it fits the second-level cache.
@@ -48,7 +51,8 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         Interpreter::new(e.expr.clone(), domain, vec![e.output], Interpreter::sources(io, 2, &e.inputs))
     });
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n) };
-    let work = Work { c, io, form, k, packed_a: vec![] };
+    let operands = [0, 1].map(|i| Operand::new(io, i, c.operands[i]));
+    let work = Work { c, operands: &operands, form, k, packed_a: vec![] };
     let work = Work { packed_a: work.pack_a(), ..work };
     // A long sum may be split where this makes up for few blocks: between elements, or between images.
     let (terms, least) = match &work.form {
@@ -57,7 +61,8 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         _ => (k, usize::MAX),
     };
     let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least).max(1));
-    if splits == 1 {
+    // Sums grow in place, in f32: what is stored as f16 passes through f32 memory, as one part.
+    if splits == 1 && c.output == DType::F32 {
         let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
         run_tasks(blocks.count(), |tasks| {
             let mut scratch = Scratch::new(epilogue.as_ref());
@@ -91,6 +96,28 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         }
     });
     add_parts(c, io, epilogue.as_ref(), &parts, splits, &blocks);
+}
+
+/// The elements of an operand, as f32.
+pub(super) struct Operand {
+    pub from: *const f32,
+    /// Holds them where they are not f32 in memory.
+    _converted: Vec<f32>,
+}
+
+// SAFETY: operands are only read, and outlive the launch.
+unsafe impl Sync for Operand {}
+
+impl Operand {
+    fn new(io: &CpuIo, i: usize, dtype: DType) -> Operand {
+        if dtype != DType::F16 {
+            return Operand { from: io.input(i).0, _converted: vec![] };
+        }
+        let (from, len) = io.input::<f16>(i);
+        // SAFETY: the input's own elements; no output may share its memory.
+        let converted = unsafe { std::slice::from_raw_parts(from, len) }.to_f32_vec();
+        Operand { from: converted.as_ptr(), _converted: converted }
+    }
 }
 
 /// How the operands are fed to the inner loop.
@@ -270,8 +297,14 @@ fn add_parts(
             for (piece, j) in sum.chunks_mut(BLOCK).zip((0..n).step_by(BLOCK)) {
                 scratch.apply(t * n + j, piece);
             }
-            let base = c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(batch, &c.batch));
-            target.put(base as isize, i, 0, &sum, true);
+            let base = (c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(batch, &c.batch))) as isize;
+            if c.output == DType::F16 {
+                // SAFETY: as in `put`.
+                let row = unsafe { target.to.cast::<f16>().offset(base + target.rows[i]) };
+                sum.iter().zip(&target.columns).for_each(|(&v, &at)| unsafe { *row.offset(at) = f16::from_f32(v) });
+            } else {
+                target.put(base, i, 0, &sum, true);
+            }
         }
     });
 }

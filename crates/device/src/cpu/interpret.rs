@@ -239,7 +239,9 @@ impl State {
     pub fn give(&mut self, it: &Interpreter, values: &[f32]) {
         if let Some(id) = it.how.iter().position(|h| *h == How::Given) {
             let block = &mut self.blocks[it.slots[id]].0;
-            block.iter_mut().zip(values).for_each(|(w, v)| *w = v.to_bits());
+            let half = it.expr.dtypes[id] == DType::F16;
+            let round = |v: f32| if half { f16::from_f32(v).to_f32() } else { v };
+            block.iter_mut().zip(values).for_each(|(w, &v)| *w = round(v).to_bits());
         }
     }
 

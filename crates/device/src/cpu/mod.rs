@@ -17,8 +17,10 @@ mod walk;
 mod work;
 
 use crate::{Adapter, AdapterKind, DeviceError, Launch};
+use rayon::prelude::*;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
+use std::sync::Mutex;
 
 /// Memory of the CPU backend: zeroed, aligned to a cache line, and shared between kernels by raw pointers because one
 /// kernel may read and write the same place. [`crate::Device`] runs kernels one after another; within a kernel, threads
@@ -35,7 +37,8 @@ unsafe impl Sync for Memory {}
 impl Memory {
     pub fn new(bytes: usize, what: &str) -> Result<Memory, DeviceError> {
         let oom = || DeviceError::OutOfMemory { device: "cpu".into(), bytes, what: what.into() };
-        let layout = Layout::from_size_align(bytes.max(64), 64).map_err(|_| oom())?;
+        // Whole words, as on a GPU: an odd number of f16 elements ends in the middle of one.
+        let layout = Layout::from_size_align(bytes.max(64).next_multiple_of(4), 64).map_err(|_| oom())?;
         // SAFETY: the layout's size is not zero.
         let ptr = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(oom)?;
         Ok(Memory { ptr, layout })
@@ -69,6 +72,8 @@ impl Drop for Memory {
 pub struct CpuIo {
     inputs: Vec<(*mut u8, usize)>,
     outputs: Vec<(*mut u8, usize)>,
+    /// Held while an output is being filled.
+    filling: Mutex<()>,
 }
 
 // SAFETY: kernels split outputs into disjoint ranges between threads.
@@ -82,7 +87,38 @@ impl CpuIo {
             // SAFETY: within the allocation.
             (unsafe { memory.ptr.as_ptr().add(s.offset) }, s.bytes)
         };
-        CpuIo { inputs: launch.inputs.iter().map(view).collect(), outputs: launch.outputs.iter().map(view).collect() }
+        CpuIo {
+            inputs: launch.inputs.iter().map(view).collect(),
+            outputs: launch.outputs.iter().map(view).collect(),
+            filling: Mutex::new(()),
+        }
+    }
+
+    /// The elements of input `i`, for kernels that never work in place.
+    ///
+    /// # Panics
+    /// If an output lies over the input ([`crate::Kernel::may_alias`] allowed it).
+    pub fn elements<T: bytemuck::Pod>(&self, i: usize) -> &[T] {
+        let (start, bytes) = self.inputs[i];
+        let at = start as usize;
+        let over = self.outputs.iter().any(|&(o, n)| at < o as usize + n && (o as usize) < at + bytes);
+        assert!(!over, "input {i} shares its memory with an output");
+        // SAFETY: the launch's own memory, aligned for any element, which nothing writes while the kernel runs.
+        unsafe { std::slice::from_raw_parts(start.cast(), bytes / size_of::<T>()) }
+    }
+
+    /// Sets each element of output `o` to `value` of its position, in parallel.
+    ///
+    /// # Panics
+    /// If `value` itself fills an output.
+    pub fn fill<T: bytemuck::Pod + Send>(&self, o: usize, value: impl Fn(usize) -> T + Sync) {
+        let alone = self.filling.try_lock().expect("one output is filled at a time");
+        let (start, bytes) = self.outputs[o];
+        // SAFETY: the launch's own memory, aligned for any element; nobody else is given it while this runs, as no output
+        // lies over another.
+        let elements = unsafe { std::slice::from_raw_parts_mut(start.cast::<T>(), bytes / size_of::<T>()) };
+        elements.par_iter_mut().with_min_len(1024).enumerate().for_each(|(p, x)| *x = value(p));
+        drop(alone);
     }
 
     /// Start and length (in elements of `T`) of an input. The memory may be written by this same kernel through an

@@ -1,7 +1,6 @@
 //! The products of one block of C: how its operands are packed, or copied, and multiplied by register tiles.
 
-use super::CpuIo;
-use super::contraction::{Block, Form, INNER_K, Scratch, Target, unravel, unravel_into};
+use super::contraction::{Block, Form, INNER_K, Operand, Scratch, Target, unravel, unravel_into};
 use super::interpret::run_tasks;
 use super::rows::{Rows, dot};
 use super::shifted::Shifted;
@@ -19,7 +18,8 @@ const COPIED: usize = 1 << 16;
 /// A contraction under way.
 pub(super) struct Work<'a> {
     pub c: &'a Contraction,
-    pub io: &'a CpuIo,
+    /// A's and B's elements.
+    pub operands: &'a [Operand; 2],
     pub form: Form,
     pub k: usize,
     /// For [`Form::Outer`] and [`Form::Shifted`]: A as strips of rows, for each batch and block of k.
@@ -42,7 +42,7 @@ impl Work<'_> {
         let mut packed = vec![0f32; batch * strips * ROWS * k];
         let to = Target { to: packed.as_mut_ptr(), rows: vec![], columns: vec![] };
         run_tasks(batch * strips, |tasks| {
-            let mut rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, 0..k);
+            let mut rows = Rows::new(&c.a, self.operands[0].from, b + c.m.len(), &c.k, 0..k);
             let mut row = vec![0f32; k];
             // Capture the whole target: its pointer alone may not cross threads.
             let to = &to;
@@ -98,7 +98,7 @@ impl Work<'_> {
         scratch.b.resize(planes * area + COLUMNS, 0.0);
         // SAFETY: the reader's range is inside the input.
         unsafe {
-            let from = self.io.input::<f32>(1).0.offset(from as isize);
+            let from = self.operands[1].from.offset(from as isize);
             shifted.copy(from, 0..planes, 0..height, area, &mut scratch.b);
         }
         let offsets = shifted.offsets(planes, area);
@@ -139,10 +139,10 @@ impl Work<'_> {
                 step(&target.columns),
                 step(&target.rows),
                 false,
-                self.io.input::<f32>(0).0.offset(a as isize),
+                self.operands[0].from.offset(a as isize),
                 ak as isize,
                 am as isize,
-                self.io.input::<f32>(1).0.offset(b as isize),
+                self.operands[1].from.offset(b as isize),
                 bn as isize,
                 bk as isize,
                 1.0f32,
@@ -158,7 +158,7 @@ impl Work<'_> {
     fn outer(&self, block: &Block, target: &Target, base: isize, scratch: &mut Scratch) {
         let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
         let of_batch = unravel(block.batch, &c.batch);
-        let mut rows = Rows::new(&c.b, self.io.input(1).0, b + kl, &c.n, block.columns.clone());
+        let mut rows = Rows::new(&c.b, self.operands[1].from, b + kl, &c.n, block.columns.clone());
         let columns = block.columns.len();
         let strips = columns.div_ceil(COLUMNS);
         scratch.row.clear();
@@ -212,9 +212,9 @@ impl Work<'_> {
                         rows.read(&mut to[..span.len()]);
                     }
                 };
-            let mut a_rows = Rows::new(&c.a, self.io.input(0).0, b + c.m.len(), &c.k, span.clone());
+            let mut a_rows = Rows::new(&c.a, self.operands[0].from, b + c.m.len(), &c.k, span.clone());
             pack(&mut scratch.a, &mut a_rows, &block.rows, &c.m, b, INNER_ROWS);
-            let mut b_rows = Rows::new(&c.b, self.io.input(1).0, b, &c.k, span.clone());
+            let mut b_rows = Rows::new(&c.b, self.operands[1].from, b, &c.k, span.clone());
             pack(&mut scratch.b, &mut b_rows, &block.columns, &c.n, b + c.k.len(), 1);
             let offsets: Vec<usize> = (0..block.columns.len()).map(|j| j * len).collect();
             let (first, parts) = (k0 == range.start, 1);
@@ -286,10 +286,10 @@ impl Work<'_> {
                 let to = &mut scratch.b[part * planes.len() * area..(part + 1) * planes.len() * area];
                 // SAFETY: readers stay inside their inputs.
                 unsafe {
-                    let from = self.io.input::<f32>(1).0.offset(start(&c.b.base, &of_batch, b, &image) as isize);
+                    let from = self.operands[1].from.offset(start(&c.b.base, &of_batch, b, &image) as isize);
                     shifted.copy(from, planes.clone(), rows.clone(), area, to);
                     let from =
-                        self.io.input::<f32>(0).0.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
+                        self.operands[0].from.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
                     for (i, row) in a_rows.iter().enumerate() {
                         let to = &mut scratch.a[(i * parts + part) * k..(i * parts + part + 1) * k];
                         for (y, to) in rows.clone().zip(to.chunks_mut(shifted.wide)) {

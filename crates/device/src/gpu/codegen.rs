@@ -11,4 +11,4 @@ mod shader;
 pub(crate) use expr::{Emitter, Source};
 pub(crate) use map::map_passes;
 pub(crate) use reduce::{reduce_passes, reduce_scratch};
-pub(crate) use shader::{Divisor, Shader, workgroup_size};
+pub(crate) use shader::{Divisor, Shader, load, store, workgroup_size};

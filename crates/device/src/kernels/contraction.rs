@@ -19,13 +19,13 @@ pub type Reader = Access;
 pub struct Epilogue {
     /// The expression.
     pub expr: Expr,
-    /// The node that is stored; it must be f32.
+    /// The node that is stored; its type is that of C.
     pub output: ExprId,
     /// The types of the expression's inputs.
     pub inputs: Vec<DType>,
 }
 
-/// See the module's comment. All operands are f32; input 0 is A, input 1 is B, the output is C.
+/// See the module's comment. Input 0 is A, input 1 is B, the output is C. Each is f32 or f16; products are summed in f32.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Contraction {
     /// What it stands for in profiles: `matmul`, `conv2d`, ...
@@ -44,6 +44,10 @@ pub struct Contraction {
     pub b: Reader,
     /// Writes C: every element of the output exactly once.
     pub c: Affine,
+    /// The types of A's and B's elements.
+    pub operands: [DType; 2],
+    /// The type of C's elements: a sum is rounded to it when it is stored.
+    pub output: DType,
     /// Applied to each sum.
     pub epilogue: Option<Epilogue>,
 }
@@ -169,7 +173,9 @@ impl Kernel for Contraction {
         Cost {
             flops: 2.0 * b as f64 * m as f64 * n as f64 * k as f64,
             // A tight bound would need each operand's own size; the three matrices are close enough for a profile.
-            bytes: 4.0 * (b * (m * n)) as f64 + 4.0 * (b * (m * k)) as f64 + 4.0 * (b * (k * n)) as f64,
+            bytes: (self.output.size() * b * m * n) as f64
+                + (self.operands[0].size() * b * m * k) as f64
+                + (self.operands[1].size() * b * k * n) as f64,
         }
     }
 }

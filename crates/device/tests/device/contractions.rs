@@ -25,6 +25,8 @@ pub fn matmul(m: usize, n: usize, k: usize, ta: bool, tb: bool) -> Contraction {
         a: plain(&if ta { [1, rows] } else { [inner, 1] }),
         b: plain(&if tb { [1, inner] } else { [cols, 1] }),
         c: affine(&[cols, 1]),
+        operands: [DType::F32; 2],
+        output: DType::F32,
         epilogue: None,
     }
 }
@@ -88,6 +90,8 @@ impl Conv {
                 coords: vec![coord(d, 0, s, 0, 0), coord(0, d, 0, s, 1)],
             },
             c: affine(&[y[1], y[2], y[0], y[3], y[4]]),
+            operands: [DType::F32; 2],
+            output: DType::F32,
             epilogue: None,
         }
     }
@@ -116,6 +120,8 @@ impl Conv {
                 coords: vec![coord([0, 0, -d, 0, 0, 1, 0], 0), coord([0, 0, 0, -d, 0, 0, 1], 1)],
             },
             c: affine(&[x[1], x[2], x[0], x[3], x[4]]),
+            operands: [DType::F32; 2],
+            output: DType::F32,
             epilogue: None,
         }
     }
@@ -144,6 +150,8 @@ impl Conv {
                 coords: vec![coord([0, 0, s, 0, 0, d, 0], 0), coord([0, 0, 0, s, 0, 0, d], 1)],
             },
             c: affine(&w),
+            operands: [DType::F32; 2],
+            output: DType::F32,
             epilogue: None,
         }
     }
@@ -164,6 +172,16 @@ fn with_epilogue(mut c: Contraction) -> Contraction {
     let joined = expr.push(ExprNode::Binary(Binary::Add, biased, residual), DType::F32);
     let output = expr.push(ExprNode::Binary(Binary::Max, joined, zero), DType::F32);
     c.epilogue = Some(Epilogue { expr, output, inputs: vec![DType::F32, DType::F32] });
+    c
+}
+
+/// The same in f16: operands, result and what the epilogue adds.
+fn halved(mut c: Contraction) -> Contraction {
+    (c.operands, c.output) = ([DType::F16; 2], DType::F16);
+    if let Some(e) = &mut c.epilogue {
+        e.expr.dtypes.fill(DType::F16);
+        e.inputs.fill(DType::F16);
+    }
     c
 }
 
@@ -236,5 +254,16 @@ pub fn samples() -> Vec<Sample> {
     }
     add("conv, epilogue", with_epilogue(conv.forward()));
     add("conv, weight gradient, split", Conv { images: 8, ..conv }.weight_gradient());
+    for (name, c) in [
+        ("matmul, f16", matmul(65, 67, 33, false, true)),
+        ("matmul, f16, split", matmul(10, 12, 1500, false, false)),
+        ("matmul, f16, epilogue", with_epilogue(matmul(33, 21, 12, true, false))),
+        ("matmul, f16, split, epilogue", with_epilogue(matmul(6, 70, 1100, true, false))),
+        ("matmul of nothing, f16", matmul(5, 7, 0, false, false)),
+        ("conv, f16", conv.forward()),
+        ("conv, strided, f16, weight gradient", strided.weight_gradient()),
+    ] {
+        all.push(Sample::new(name, Work::Contraction(halved(c)), 2e-3));
+    }
     all
 }

@@ -288,7 +288,7 @@ fn contraction(c: &Contraction, inputs: &[Vec<Value>], types: &[DType]) -> Vec<V
                 if let Some(e) = &c.epilogue {
                     sum = eval(&e.expr, &index, &inputs[2..], &types[2..], sum)[e.output].f();
                 }
-                out[c.c.at(&index) as usize] = Value::F(sum);
+                out[c.c.at(&index) as usize] = Value::F(sum).held(c.output);
             }
         }
     }

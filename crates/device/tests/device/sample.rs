@@ -44,7 +44,7 @@ impl Sample {
             Work::Reduce(k) => k.inputs.clone(),
             Work::Contraction(k) => {
                 let epilogue = k.epilogue.iter().flat_map(|e| e.inputs.clone());
-                [DType::F32, DType::F32].into_iter().chain(epilogue).collect()
+                k.operands.into_iter().chain(epilogue).collect()
             }
         }
     }
@@ -56,7 +56,7 @@ impl Sample {
             Work::Reduce(k) => (0..k.outputs.len()).map(|o| (k.output_dtype(o), k.kept())).collect(),
             Work::Contraction(k) => {
                 let (b, m, n, _) = k.sizes();
-                vec![(DType::F32, b * m * n)]
+                vec![(k.output, b * m * n)]
             }
         }
     }

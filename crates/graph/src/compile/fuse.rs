@@ -8,7 +8,7 @@ use crate::shape::count;
 use crate::{Error, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use wgrad_device::kernels::{Contraction, Epilogue};
-use wgrad_device::{Affine, DType, Expr, ExprNode};
+use wgrad_device::{Affine, Expr, ExprNode};
 
 /// Storage buffers that a kernel may use: what WebGPU guarantees.
 pub(super) const MAX_BUFFERS: usize = 8;
@@ -246,6 +246,8 @@ fn contraction(
         a,
         b,
         c: spec.c.clone(),
+        operands: [t.inputs()[0].dtype(), t.inputs()[1].dtype()],
+        output: t.dtype(),
         epilogue: None,
     };
     Ok(Group {
@@ -401,7 +403,7 @@ fn into_contraction(
 ) -> Option<(usize, Group)> {
     let Work::Map { domain, expr, nodes } = &g.work else { return None };
     let &[node] = &nodes[..] else { return None };
-    if expr.dtypes[node] != DType::F32 {
+    if !expr.dtypes[node].is_float() {
         return None;
     }
     g.inputs.iter().enumerate().find_map(|(input, value)| {
@@ -442,6 +444,7 @@ fn into_contraction(
         }
         let mut kernel = kernel.clone();
         // Types are filled in when the group is lowered.
+        kernel.output = expr.dtypes[node];
         kernel.epilogue = Some(Epilogue { expr, output: node, inputs: vec![] });
         Some((
             at,

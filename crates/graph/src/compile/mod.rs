@@ -23,7 +23,7 @@ pub(crate) use place::arena_layout;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use wgrad_device::kernels::{Contraction, Map, Reduce, ReduceOp, Reduction};
-use wgrad_device::{Adapter, Cost, DType, Expr, ExprId, Kernel};
+use wgrad_device::{Adapter, Cost, DType, DeviceError, Expr, ExprId, Kernel};
 
 /// How to compile.
 #[derive(Clone, Debug)]
@@ -181,6 +181,16 @@ pub(crate) fn compile(
     }
     let (inputs, states) = leaves(&order)?;
     let (groups, stored) = fuse::groups(&order, roots, options.fuse)?;
+    if !adapter.f16
+        && let Some(t) = order.values().find(|t| t.dtype() == DType::F16 && stored.ids.contains(&t.id()))
+    {
+        return Err(DeviceError::Unsupported {
+            device: adapter.name.clone(),
+            feature: "f16 in shaders".into(),
+            what: format!("{} {:?} at {}; keep it in f32 on this device", t.op().name(), t.shape(), t.site()),
+        }
+        .into());
+    }
     let wanted: HashSet<u64> = roots.iter().map(|t| stored.value(t)).collect();
     let groups = if options.fuse { fuse::merge(groups, &wanted) } else { groups };
 
@@ -296,5 +306,21 @@ fn lower(group: &Group, values: &HashMap<u64, Value>) -> Arc<dyn Kernel> {
         }
         Work::Kernel(kernel) => kernel.clone(),
         Work::Pack(_) => unreachable!("packs are placed, not launched"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_without_f16_refuses_it() {
+        let adapter = Adapter { name: "old GPU".into(), f16: false, ..wgrad_device::Device::cpu().adapter().clone() };
+        let x = Tensor::input("x", [2, 3], DType::F16);
+        let compiled = |t: &Tensor| compile(&adapter, &[t], &Updates::new(), &CompileOptions::default());
+        let e = compiled(&x.exp()).unwrap_err().to_string();
+        assert!(e.starts_with("old GPU has no f16 in shaders, which input [2, 3] at ") && e.contains("f32"), "{e}");
+        // Rounding without storing needs nothing of the adapter.
+        assert!(compiled(&Tensor::input("x", [2], DType::F32).cast(DType::F16).cast(DType::F32)).is_ok());
     }
 }

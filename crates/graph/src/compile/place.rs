@@ -135,7 +135,8 @@ impl Placer {
             self.fixed.insert(id, Place { base, offset: 0, bytes });
             let mut members: HashSet<u64> = HashSet::new();
             for (&part, &offset) in g.inputs.iter().zip(offsets) {
-                let place = Place { base, offset: offset * 4, bytes: self.values[&part].bytes() };
+                let place =
+                    Place { base, offset: offset * self.values[&part].dtype.size(), bytes: self.values[&part].bytes() };
                 // Its maker may write here unless it is placed elsewhere, or reads from this same buffer.
                 let maker = made.get(&part);
                 let free = !self.fixed.contains_key(&part) && !updated.contains(&part);
@@ -348,5 +349,5 @@ impl Placer {
 
 /// Where the members of an arena start and how long it is, in elements.
 pub(crate) fn arena_layout(members: &[usize], states: &[Leaf]) -> (Vec<usize>, usize) {
-    pack::offsets(members.iter().map(|&m| states[m].shape.iter().product()))
+    pack::offsets(members.iter().map(|&m| states[m].shape.iter().product()), DType::F32)
 }

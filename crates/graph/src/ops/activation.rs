@@ -81,7 +81,7 @@ impl Tensor {
     #[track_caller]
     pub fn sigmoid(&self) -> Tensor {
         // Through tanh, which does not overflow.
-        (self * 0.5).tanh() * 0.5 + 0.5
+        ((self.in_f32() * 0.5).tanh() * 0.5 + 0.5).cast(self.dtype())
     }
 
     /// log(sigmoid(x)), without overflow or loss of digits.

@@ -134,7 +134,7 @@ impl Tensor {
         let wide = [&[planes], &shape[..]].concat();
         let flat = Tensor::iota(wide, 0) * number(area) + &at;
         let seen = self.stop_gradient().take(&flat);
-        let winner = inside.select(&seen, &seen.lit(f32::MIN as f64)).argmax(&taps);
+        let winner = inside.select(&seen, &seen.lit(seen.dtype().least())).argmax(&taps);
         // From the number of the winning tap back to its position.
         let pooled = [&[planes], &shape[..k]].concat();
         let mut plane = number(0);

@@ -118,12 +118,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
         xy("remainder", "remainder", &[6, 7], &[6, 7], |a, b| a.remainder(&divisor(b))),
         xy("remainder", "remainder by a row", &[4, 5], &[5], |a, b| (a * 3.0).remainder(&divisor(b))),
         xy("remainder", "remainder of integers", &[23], &[1], |a, b| {
-            integer(a).remainder(&integer(&divisor(b))).cast(DType::F32) * a
+            integer(a).remainder(&integer(&divisor(b))).cast(a.dtype()) * a
         }),
         xy("floor_div", "floor_div", &[6, 7], &[6, 7], |a, b| a.floor_div(&divisor(b)) * a),
         xy("floor_div", "floor_div by a column", &[4, 5], &[4, 1], |a, b| (a * 9.0).floor_div(&divisor(b)) * a),
         xy("floor_div", "floor_div of integers", &[23], &[23], |a, b| {
-            integer(a).floor_div(&integer(&divisor(b))).cast(DType::F32) * a
+            integer(a).floor_div(&integer(&divisor(b))).cast(a.dtype()) * a
         }),
         xy("lerp", "lerp", &[6, 7], &[6, 7], |a, b| a.lerp(b, &a.lit(0.3))),
         xy("lerp", "lerp with a row of weights", &[4, 5], &[5], |a, w| a.lerp(&a.square(), w)),

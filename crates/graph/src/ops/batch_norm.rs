@@ -8,7 +8,8 @@ impl Tensor {
     /// shifts: `(x - mean) / sqrt(variance + eps) * weight + bias`, with `weight` and `bias` of shape `[C]`, or none. The
     /// statistics have shape `[C]`.
     ///
-    /// The variance is the mean squared distance from the mean (two passes), so a large mean does no harm.
+    /// The variance is the mean squared distance from the mean (two passes), so a large mean does no harm. Of f16
+    /// tensors the statistics are f32, and parameters may be f32.
     #[track_caller]
     pub fn batch_norm_train<'a>(
         &self,
@@ -43,11 +44,11 @@ impl Tensor {
         self.check_channels("batch_norm_eval", weight, bias);
         self.check_channels("batch_norm_eval", Some(mean), Some(variance));
         let along = along_channels(self);
-        let wide = |t: &Tensor| t.reshape(along.clone());
-        let rstd = (variance + eps).rsqrt();
-        let scale = weight.map_or(rstd.clone(), |w| w * &rstd);
-        let y = (self - wide(mean)) * wide(&scale);
-        bias.map_or(y.clone(), |b| y + wide(b))
+        let wide = |t: &Tensor| t.in_f32().reshape(along.clone());
+        let rstd = (variance.in_f32() + eps).rsqrt();
+        let scale = weight.map_or(rstd.clone(), |w| w.in_f32() * &rstd);
+        let y = (self.in_f32() - wide(mean)) * wide(&scale);
+        bias.map_or(y.clone(), |b| y + wide(b)).cast(self.dtype())
     }
 
     /// Checks that this is [N, C, ...] and the others [C].
@@ -88,7 +89,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         OpCase::new("batch_norm", "batch_norm with a large mean", &[&[8, 2, 6], &[2], &[2]], |x| {
             (&x[0] * 0.1 + 300.0).batch_norm_train(&x[1], &x[2], 1e-5).output
         })
-        .tolerance(2e-2),
+        .tolerance(2e-2)
+        .f32_only("f16 holds 300 in steps of a quarter"),
     );
     all
 }

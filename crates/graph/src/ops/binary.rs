@@ -246,8 +246,11 @@ pub(crate) fn cases() -> Vec<OpCase> {
                 Binary::And | Binary::Or | Binary::Xor | Binary::Shl | Binary::Shr => {
                     OpCase::new(row.name, name, &[a, b], move |x| {
                         let bits = |t: &Tensor, f: f32| (t * f).stop_gradient().cast(DType::U32);
-                        let y =
-                            bits(&x[0], 9.0).binary(op, &bits(&x[1], 4.0)).cast(DType::F32).mul_scalar(1.0 / 4096.0);
+                        let y = bits(&x[0], 9.0)
+                            .binary(op, &bits(&x[1], 4.0))
+                            .cast(DType::F32)
+                            .mul_scalar(1.0 / 4096.0)
+                            .cast(x[0].dtype());
                         &(&x[0] + &x[1]) * &y
                     })
                 }

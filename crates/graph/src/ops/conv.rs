@@ -5,6 +5,7 @@
 //! index maps. `input_grad` is also transposed convolution.
 
 use crate::op::{Array, ContractionSpec, Guard, IndexMap, Lower, Op};
+use crate::ops::matmul::same_float;
 use crate::ops::taps::Window;
 use crate::shape::indices;
 use crate::{OpCase, Tensor};
@@ -182,9 +183,7 @@ impl Op for Conv {
             Form::InputGrad => (&self.w, &self.y, &self.x),
             Form::WeightGrad => (&self.y, &self.x, &self.w),
         };
-        if inputs[0].dtype() != DType::F32 || inputs[1].dtype() != DType::F32 {
-            return Err(format!("f32 expected, not {} and {}; cast first", inputs[0].dtype(), inputs[1].dtype()));
-        }
+        let dtype = same_float(inputs[0], inputs[1])?;
         if inputs[0].shape() != a || inputs[1].shape() != b {
             return Err(format!(
                 "{:?} and {:?} expected, not {:?} and {:?}",
@@ -194,7 +193,7 @@ impl Op for Conv {
                 inputs[1].shape()
             ));
         }
-        Ok((result.clone(), DType::F32))
+        Ok((result.clone(), dtype))
     }
 
     fn gradient(&self, output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>, String> {

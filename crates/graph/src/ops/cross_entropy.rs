@@ -24,17 +24,24 @@ impl Tensor {
     /// there are none, as in PyTorch); with distributions it is over all of them.
     #[track_caller]
     pub fn cross_entropy_with(&self, target: &Tensor, options: &CrossEntropy) -> Tensor {
-        let (losses, counted) = self.cross_entropy_each(target, options);
+        let (losses, counted) = self.cross_entropy_in_f32(target, options);
         let n = match counted {
             Some(counted) => counted.cast(losses.dtype()).sum_all(),
             None => losses.lit(losses.count() as f64),
         };
-        losses.sum_all() / n
+        (losses.sum_all() / n).cast(self.dtype())
     }
 
     /// The loss of each place, and whether it counts (where places can be ignored).
     #[track_caller]
     pub fn cross_entropy_each(&self, target: &Tensor, options: &CrossEntropy) -> (Tensor, Option<Tensor>) {
+        let (losses, counted) = self.cross_entropy_in_f32(target, options);
+        (losses.cast(self.dtype()), counted)
+    }
+
+    /// The loss of each place before it is rounded to f16.
+    #[track_caller]
+    fn cross_entropy_in_f32(&self, target: &Tensor, options: &CrossEntropy) -> (Tensor, Option<Tensor>) {
         let e = options.label_smoothing;
         if self.rank() < 2 || !(0.0..=1.0).contains(&e) {
             crate::fail("cross_entropy", format!("logits {:?}, label smoothing {e}", self.shape()));
@@ -42,7 +49,7 @@ impl Tensor {
         let classes = self.shape()[1];
         let mut places = self.shape().to_vec();
         places.remove(1);
-        let log_p = self.log_softmax(1);
+        let log_p = self.in_f32().log_softmax(1);
         let smooth = |nll: Tensor| {
             if e == 0.0 {
                 return nll;
@@ -69,7 +76,8 @@ impl Tensor {
                 crate::fail("cross_entropy", "ignore needs class numbers, but the target is a distribution");
             }
             // Smoothing a distribution: (1 - e) * t + e / C.
-            let t = target.mul_scalar(1.0 - e as f64) + target.lit(e as f64 / classes as f64);
+            let t = target.in_f32();
+            let t = t.mul_scalar(1.0 - e as f64) + t.lit(e as f64 / classes as f64);
             (-(log_p * t).sum(&[1]), None)
         } else {
             crate::fail(

@@ -143,8 +143,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case("triu", "", &[4, 4], |x| x.triu(0)),
         case("triu", "above ", &[2, 3, 5], |x| x.triu(2)),
         case("triu", "below ", &[0, 3], |x| x.triu(-1)),
-        case("eye", "", &[3, 5], |x| x * Tensor::eye(3, 5)),
-        case("eye", "", &[4, 2], |x| x + Tensor::eye(4, 2)),
-        case("eye", "", &[1, 1], |x| x * Tensor::eye(1, 1)),
+        case("eye", "", &[3, 5], |x| x * Tensor::eye(3, 5).cast(x.dtype())),
+        case("eye", "", &[4, 2], |x| x + Tensor::eye(4, 2).cast(x.dtype())),
+        case("eye", "", &[1, 1], |x| x * Tensor::eye(1, 1).cast(x.dtype())),
     ]
 }

@@ -86,7 +86,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
     let flip = |shape: &[usize], axes: &'static [isize]| {
         OpCase::new("flip", format!("flip {shape:?} {axes:?}"), &[shape], move |x| {
             // Of something that depends on the place, so that the fused index is seen.
-            let place = Tensor::iota(x[0].shape(), 0).cast(DType::F32);
+            let place = Tensor::iota(x[0].shape(), 0).cast(x[0].dtype());
             (&x[0] * 2.0 + place).flip(axes).sin() * &x[0]
         })
     };

@@ -76,6 +76,9 @@ impl Tensor {
     /// If shapes do not fit, or an extent of the image is 0.
     #[track_caller]
     pub fn grid_sample(&self, grid: &Tensor, options: &GridSample) -> Tensor {
+        if [self.dtype(), grid.dtype()].contains(&DType::F16) {
+            return self.in_f32().grid_sample(&grid.in_f32(), options).cast(self.dtype());
+        }
         let s = self.rank().saturating_sub(2);
         let fits = (s == 2 || s == 3)
             && grid.rank() == s + 2
@@ -163,7 +166,8 @@ impl Tensor {
         }
         let n = theta.shape()[0];
         let ones = vec![1; s];
-        let column = |k: usize| theta.slice(2, k..k + 1).reshape([&[n], &ones[..], &[s]].concat());
+        let wide = theta.in_f32();
+        let column = |k: usize| wide.slice(2, k..k + 1).reshape([&[n], &ones[..], &[s]].concat());
         let mut points = column(s);
         for k in 0..s {
             // x runs along the last axis.
@@ -182,7 +186,7 @@ impl Tensor {
             };
             points = points + column(k) * (i * (2.0 / intervals as f32) + first);
         }
-        points.broadcast_to([&[n], spatial, &[s]].concat())
+        points.broadcast_to([&[n], spatial, &[s]].concat()).cast(theta.dtype())
     }
 }
 
@@ -194,14 +198,14 @@ pub(crate) fn cases() -> Vec<OpCase> {
                 let options = GridSample { mode, padding_mode, align_corners };
                 let name = format!("grid_sample {mode:?} {padding_mode:?} align_corners {align_corners}");
                 all.push(OpCase::new("grid_sample", name, &[&[2, 2, 3, 5], &[2, 4, 3, 2]], move |x| {
-                    x[0].exp().grid_sample(&(&x[1] * 1.7), &options)
+                    x[0].exp().grid_sample(&(x[1].in_f32() * 1.7), &options)
                 }));
             }
         }
     }
     all.extend([
         OpCase::new("grid_sample", "grid_sample in 3-D", &[&[1, 2, 2, 3, 4], &[1, 2, 2, 1, 3]], |x| {
-            x[0].grid_sample(&(&x[1] * 1.3), &GridSample::default())
+            x[0].grid_sample(&(x[1].in_f32() * 1.3), &GridSample::default())
         }),
         OpCase::new("grid_sample", "grid_sample of one element", &[&[1, 1, 1, 1], &[1, 2, 3, 2]], |x| {
             let options =
@@ -216,7 +220,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
             Tensor::affine_grid(&x[0], &[2, 3, 2], true)
         }),
         OpCase::new("grid_sample", "a spatial transformer", &[&[1, 2, 4, 3], &[1, 2, 3]], |x| {
-            let grid = Tensor::affine_grid(&x[1], &[3, 3], false);
+            let grid = Tensor::affine_grid(&x[1].in_f32(), &[3, 3], false);
             x[0].grid_sample(&grid, &GridSample { padding_mode: SamplePadding::Border, ..GridSample::default() })
         }),
     ]);

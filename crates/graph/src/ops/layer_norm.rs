@@ -88,7 +88,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         OpCase::new("layer_norm", "layer_norm with a large mean", &[&[4, 33], &[33], &[33]], |x| {
             (&x[0] + 200.0).layer_norm(&[33], &x[1], &x[2], 1e-5)
         })
-        .tolerance(1e-4),
+        .tolerance(1e-4)
+        .f32_only("f16 holds 200 in steps of an eighth"),
         OpCase::new("rms_norm", "rms_norm with a large mean", &[&[4, 33], &[33]], |x| {
             (&x[0] + 200.0).rms_norm(&[33], &x[1], 1e-5)
         }),

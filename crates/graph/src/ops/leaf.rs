@@ -247,12 +247,14 @@ impl Tensor {
 
 pub(crate) fn cases() -> Vec<OpCase> {
     vec![
-        OpCase::new("full", "full [3,2]", &[&[3, 2]], |x| &x[0] * &Tensor::full([3, 2], 1.5)),
-        OpCase::new("iota", "iota axis 1", &[&[3, 5]], |x| &x[0] * &Tensor::iota([3, 5], 1).cast(DType::F32)),
-        OpCase::new("iota", "iota axis 0 of 1", &[&[1]], |x| &x[0] * &Tensor::iota([1], 0).cast(DType::F32)),
+        OpCase::new("full", "full [3,2]", &[&[3, 2]], |x| {
+            &x[0] * &Tensor::full([3, 2], Scalar::new(x[0].dtype(), 1.5))
+        }),
+        OpCase::new("iota", "iota axis 1", &[&[3, 5]], |x| &x[0] * &Tensor::iota([3, 5], 1).cast(x[0].dtype())),
+        OpCase::new("iota", "iota axis 0 of 1", &[&[1]], |x| &x[0] * &Tensor::iota([1], 0).cast(x[0].dtype())),
         OpCase::new("input", "an empty input", &[&[0, 3]], |x| &x[0] * 2.0),
         OpCase::new("state", "a state leaf", &[&[3]], |x| {
-            &x[0] * &Tensor::state("case.state", [3], DType::F32, Init::Constant(0.25))
+            &x[0] * &Tensor::state("case.state", [3], x[0].dtype(), Init::Constant(0.25))
         }),
     ]
 }

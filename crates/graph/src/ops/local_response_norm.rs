@@ -25,14 +25,16 @@ impl Tensor {
         let sums =
             move |x: &Tensor, padding| x.window(1, Window { size, stride: 1, dilation: 1, padding }, 0.0).sum(&[-1]);
         let share = alpha as f64 / size as f64;
-        let base = sums(&self.square(), (back, ahead)).mul_scalar(share) + k;
+        let x = &self.in_f32();
+        let base = sums(&x.square(), (back, ahead)).mul_scalar(share) + k;
         let scale = base.pow(&base.lit(-beta as f64));
-        let value = self * &scale;
+        let value = x * &scale;
         // One round of sums, over the windows seen from the other side.
-        value.with_gradient(&[self], move |y, x, g| {
+        let value = value.with_gradient(&[x], move |y, x, g| {
             let through = sums(&(g * y / &base), (ahead, back));
             vec![Some(g * &scale - &x[0] * through.mul_scalar(2.0 * beta as f64 * share))]
-        })
+        });
+        value.cast(self.dtype())
     }
 }
 

@@ -79,15 +79,15 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case("masked_select", "of nothing", &[&[0], &[0]], |x, m| x[0].exp().masked_select(m, 2)),
         case("nonzero", "", &[&[6], &[11]], |x, m| {
             let at = m.nonzero(6);
-            &x[0] * &at.minimum(&Tensor::scalar(99u32)).cast(DType::F32)
+            &x[0] * &at.minimum(&Tensor::scalar(99u32)).cast(x[0].dtype())
         }),
         case("nonzero", "of a grid", &[&[3], &[2, 4]], |x, m| {
             let at = m.nonzero(3);
-            &x[0] * &at.minimum(&Tensor::scalar(99u32)).cast(DType::F32)
+            &x[0] * &at.minimum(&Tensor::scalar(99u32)).cast(x[0].dtype())
         }),
         case("nonzero", "all", &[&[4], &[4]], |x, m| {
             let at = m.logical_or(&m.logical_not()).nonzero(4);
-            &x[0] * &at.cast(DType::F32)
+            &x[0] * &at.cast(x[0].dtype())
         }),
         case("masked_scatter", "", &[&[3, 5], &[3, 5], &[20]], |x, m| x[0].masked_scatter(m, &x[2].exp())),
         case("masked_scatter", "too few", &[&[13], &[13], &[2]], |x, m| x[0].masked_scatter(m, &x[2].exp())),

@@ -34,6 +34,14 @@ impl MatMul {
     }
 }
 
+/// The type of two operands that are multiplied and summed: one float type. Sums are formed in f32.
+pub(crate) fn same_float(a: &Tensor, b: &Tensor) -> Result<DType, String> {
+    if a.dtype() != b.dtype() || !a.dtype().is_float() {
+        return Err(format!("two tensors of one float type expected, not {} and {}; cast first", a.dtype(), b.dtype()));
+    }
+    Ok(a.dtype())
+}
+
 impl Op for MatMul {
     fn name(&self) -> &'static str {
         "matmul"
@@ -41,10 +49,8 @@ impl Op for MatMul {
 
     fn infer(&self, inputs: &[&Tensor]) -> Result<(Vec<usize>, DType), String> {
         let (a, b) = (inputs[0], inputs[1]);
-        if a.dtype() != DType::F32 || b.dtype() != DType::F32 {
-            return Err(format!("f32 expected, not {} and {}; cast first", a.dtype(), b.dtype()));
-        }
-        Ok(([&self.batch[..], &self.m, &self.n].concat(), DType::F32))
+        let dtype = same_float(a, b)?;
+        Ok(([&self.batch[..], &self.m, &self.n].concat(), dtype))
     }
 
     fn gradient(&self, output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>, String> {

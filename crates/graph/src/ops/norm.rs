@@ -2,14 +2,15 @@
 //! affine parameters, and in whether they subtract the mean.
 
 use crate::Tensor;
+use wgrad_device::DType;
 
 /// A tensor normalised by its own statistics.
 pub struct Normalised {
     /// The normalised tensor.
     pub output: Tensor,
-    /// The mean of each group of elements.
+    /// The mean of each group of elements; f32, of f16 elements too.
     pub mean: Tensor,
-    /// The biased variance of each group of elements.
+    /// The biased variance of each group of elements, as the mean.
     pub variance: Tensor,
     /// Elements that each statistic was taken over.
     pub count: usize,
@@ -41,6 +42,9 @@ impl Norm<'_> {
         if !x.dtype().is_float() {
             crate::fail(op, format!("floats expected, not {} {:?}", x.dtype(), x.shape()));
         }
+        // Of f16, statistics and the rest are f32, and only the result is rounded.
+        let dtype = x.dtype();
+        let (x, weight, bias) = (&x.in_f32(), self.weight.map(Tensor::in_f32), self.bias.map(Tensor::in_f32));
         let mean = match self.centred {
             true => x.mean_keepdim(&self.over),
             false => Tensor::zeros(vec![1; x.rank()], x.dtype()),
@@ -50,23 +54,23 @@ impl Norm<'_> {
         let normal = (x - &mean) * &rstd;
         let mut value = normal.clone();
         let mut arguments = vec![x];
-        if let Some(weight) = self.weight {
+        if let Some(weight) = &weight {
             value = value * weight;
             arguments.push(weight);
         }
-        if let Some(bias) = self.bias {
+        if let Some(bias) = &bias {
             value = value + bias;
             arguments.push(bias);
         }
         let rule = Rule {
             normal,
             rstd,
-            weighted: self.weight.is_some(),
+            weighted: weight.is_some(),
             over: self.over,
             share: 1.0 / count as f32,
             centred: self.centred,
         };
-        let output = value.with_gradient(&arguments, move |_, arguments, g| rule.gradients(arguments, g));
+        let output = value.with_gradient(&arguments, move |_, arguments, g| rule.gradients(arguments, g)).cast(dtype);
         Normalised { output, mean: mean.stop_gradient(), variance: variance.stop_gradient(), count }
     }
 }
@@ -126,12 +130,12 @@ impl Rule {
     }
 }
 
-/// Checks that affine parameters have the shape that a norm needs.
+/// Checks that affine parameters have the shape that a norm needs; those of f16 tensors may be f32.
 #[track_caller]
 pub(crate) fn check_affine(op: &str, x: &Tensor, expected: &[usize], parameters: [Option<&Tensor>; 2]) {
     for (name, t) in ["weight", "bias"].into_iter().zip(parameters) {
         if let Some(t) = t
-            && (t.shape() != expected || t.dtype() != x.dtype())
+            && (t.shape() != expected || ![x.dtype(), DType::F32].contains(&t.dtype()))
         {
             crate::fail(
                 op,

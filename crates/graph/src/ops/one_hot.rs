@@ -42,13 +42,13 @@ impl Tensor {
 pub(crate) fn cases() -> Vec<OpCase> {
     let hot = |shape: &[usize], classes: usize| {
         OpCase::new("one_hot", format!("one_hot {shape:?} of {classes}"), &[shape], move |x| {
-            numbers(&x[0], classes).one_hot(classes) * x[0].exp().unsqueeze(x[0].rank())
+            numbers(&x[0], classes).one_hot(classes).cast(x[0].dtype()) * x[0].exp().unsqueeze(x[0].rank())
         })
         .domain(0.0, 1.0)
     };
     let count = |shape: &[usize], len: usize| {
         OpCase::new("bincount", format!("bincount {shape:?} below {len}"), &[shape, &[len]], move |x| {
-            numbers(&x[0], len).bincount(len).cast(DType::F32) * x[1].exp()
+            numbers(&x[0], len).bincount(len).cast(x[0].dtype()) * x[1].exp()
         })
         .domain(0.0, 1.0)
     };

@@ -8,17 +8,17 @@ use crate::op::{Array, Lower, Op};
 use crate::{OpCase, Tensor};
 use wgrad_device::DType;
 
-/// Each tensor starts at a multiple of this many elements: 256 bytes, what any device wants of a binding's offset.
-pub(crate) const ALIGN: usize = 64;
+/// Each tensor starts at a multiple of this many bytes: what any device wants of a binding's offset.
+const ALIGN: usize = 256;
 
 /// Where tensors of these sizes start in a pack, and how long it is, in elements.
-pub(crate) fn offsets(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
+pub(crate) fn offsets(counts: impl IntoIterator<Item = usize>, dtype: DType) -> (Vec<usize>, usize) {
     let mut at = 0;
     let starts = counts
         .into_iter()
         .map(|n| {
             let start = at;
-            at += n.next_multiple_of(ALIGN);
+            at += n.next_multiple_of(ALIGN / dtype.size());
             start
         })
         .collect();
@@ -28,6 +28,13 @@ pub(crate) fn offsets(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, u
 #[derive(Debug)]
 struct Pack {
     counts: Vec<usize>,
+    dtype: DType,
+}
+
+impl Pack {
+    fn offsets(&self) -> (Vec<usize>, usize) {
+        offsets(self.counts.iter().copied(), self.dtype)
+    }
 }
 
 impl Op for Pack {
@@ -35,13 +42,13 @@ impl Op for Pack {
         "pack"
     }
     fn infer(&self, inputs: &[&Tensor]) -> Result<(Vec<usize>, DType), String> {
-        if let Some(t) = inputs.iter().find(|t| t.dtype() != DType::F32) {
-            return Err(format!("f32 expected, not {} {:?}", t.dtype(), t.shape()));
+        if let Some(t) = inputs.iter().find(|t| t.dtype() != self.dtype || !t.dtype().is_float()) {
+            return Err(format!("tensors of one float type expected, not {} {:?}", t.dtype(), t.shape()));
         }
-        Ok((vec![offsets(self.counts.iter().copied()).1], DType::F32))
+        Ok((vec![self.offsets().1], self.dtype))
     }
     fn gradient(&self, output: &Tensor, grad: &Tensor) -> Result<Vec<Option<Tensor>>, String> {
-        let (starts, _) = offsets(self.counts.iter().copied());
+        let (starts, _) = self.offsets();
         Ok(output
             .inputs()
             .iter()
@@ -51,29 +58,31 @@ impl Op for Pack {
     }
     fn reference(&self, inputs: &[&Array], shape: &[usize]) -> Array {
         let mut data = vec![0.0; shape[0]];
-        let (starts, _) = offsets(self.counts.iter().copied());
+        let (starts, _) = self.offsets();
         for (x, s) in inputs.iter().zip(starts) {
             data[s..s + x.data.len()].copy_from_slice(&x.data);
         }
         Array::new(shape, data)
     }
     fn lower(&self) -> Lower<'_> {
-        Lower::Pack(offsets(self.counts.iter().copied()).0)
+        Lower::Pack(self.offsets().0)
     }
 }
 
 impl Tensor {
-    /// f32 tensors one after another in one flat tensor, each starting at a multiple of 64 elements, zeros between.
+    /// Tensors of one float type one after another in one flat tensor, each starting at a multiple of 256 bytes, zeros
+    /// between.
     #[track_caller]
     pub fn pack(tensors: &[&Tensor]) -> Tensor {
-        Tensor::apply(Pack { counts: tensors.iter().map(|t| t.count()).collect() }, tensors)
+        let dtype = tensors.first().map_or(DType::F32, |t| t.dtype());
+        Tensor::apply(Pack { counts: tensors.iter().map(|t| t.count()).collect(), dtype }, tensors)
     }
 
     /// What [`Tensor::pack`] of tensors of these shapes was made of.
     #[track_caller]
     pub fn unpack(&self, shapes: &[&[usize]]) -> Vec<Tensor> {
         let counts: Vec<usize> = shapes.iter().map(|s| s.iter().product()).collect();
-        let (starts, total) = offsets(counts.iter().copied());
+        let (starts, total) = offsets(counts.iter().copied(), self.dtype());
         if self.shape() != [total] {
             crate::fail("unpack", format!("a pack of these shapes is [{total}], not {:?}", self.shape()));
         }

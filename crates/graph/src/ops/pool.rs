@@ -61,7 +61,7 @@ impl Tensor {
     fn max_and_tap(&self, op: &str, windows: &[Window], ceil: bool) -> (Tensor, Tensor) {
         let counts = self.pool_counts(op, windows, ceil);
         let (extents, k) = (self.pooled(op, windows).to_vec(), windows.len());
-        let seen = self.stop_gradient().tap_views(windows, &counts, f32::MIN);
+        let seen = self.stop_gradient().tap_views(windows, &counts, self.dtype().least() as f32);
         let (value, winner) = (seen.max(&last(k)), seen.argmax(&last(k)));
         let (owned, shape) = (windows.to_vec(), seen.shape().to_vec());
         let hit = winner.reshape([winner.shape(), &vec![1; k]].concat()).equal(&tap_positions(&shape, k));
@@ -132,6 +132,9 @@ impl Tensor {
 
     #[track_caller]
     fn mean_of_windows(&self, op: &str, windows: &[Window], options: &AvgPool) -> Tensor {
+        if self.dtype() == DType::F16 {
+            return self.in_f32().mean_of_windows(op, windows, options).cast(DType::F16);
+        }
         let counts = self.pool_counts(op, windows, options.ceil_mode);
         let (k, extents) = (windows.len(), self.pooled(op, windows));
         let sum = self.windows(windows, &counts, 0.0).sum(&last(k));
@@ -173,6 +176,9 @@ impl Tensor {
         }
         if let Some(w) = windows.iter().find(|w| w.padding != (0, 0)) {
             crate::fail("lp_pool", format!("padding {:?}; pad the input", w.padding));
+        }
+        if self.dtype() == DType::F16 {
+            return self.in_f32().lp_pool(p, windows, ceil_mode).cast(DType::F16);
         }
         let powers = match p {
             1.0 => self.clone(),
@@ -254,7 +260,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         add("max_pool", text("max_pool, ceil mode"), |x, w| x.max_pool_ceil(w));
         add("max_pool_with_indices", text("max_pool_with_indices"), |x, w| {
             let (value, at) = x.max_pool_with_indices(w, true);
-            value * at.cast(DType::F32).mul_scalar(0.1)
+            &value * at.cast(value.dtype()).mul_scalar(0.1)
         });
         for (text, count_include_pad) in
             [(text("avg_pool, ceil mode"), true), (text("avg_pool, ceil, not counted"), false)]

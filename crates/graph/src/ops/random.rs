@@ -221,7 +221,7 @@ impl Tensor {
     /// Normal noise of this standard deviation added. `generator` is the generator's state.
     #[track_caller]
     pub fn gaussian_noise(&self, std: f32, generator: &Tensor, stream: u32) -> Tensor {
-        self + generator.random_normal(self.shape(), stream) * std
+        self + (generator.random_normal(self.shape(), stream) * std).cast(self.dtype())
     }
 }
 
@@ -240,13 +240,13 @@ pub(crate) fn cases() -> Vec<OpCase> {
     let mut all = vec![
         OpCase::new("random_bits", "random_bits", &[&[37]], move |x| {
             let bits = generator().random_bits([37], 5, 2);
-            &x[0] * &bits.cast(DType::F32).mul_scalar(1.0 / 4294967296.0)
+            &x[0] * &bits.cast(DType::F32).mul_scalar(1.0 / 4294967296.0).cast(x[0].dtype())
         }),
         OpCase::new("random_uniform", "random_uniform", &[&[4, 9]], move |x| {
-            &x[0] * &generator().random_uniform([4, 9], 3)
+            &x[0] * &generator().random_uniform([4, 9], 3).cast(x[0].dtype())
         }),
         OpCase::new("random_normal", "random_normal", &[&[4, 9]], move |x| {
-            &x[0] * &generator().random_normal([4, 9], 3)
+            &x[0] * &generator().random_normal([4, 9], 3).cast(x[0].dtype())
         })
         .tolerance(1e-4),
         OpCase::new("dropout", "dropout", &[&[11, 7]], move |x| x[0].dropout(0.3, &generator(), 1)),
@@ -295,7 +295,9 @@ pub(crate) fn cases() -> Vec<OpCase> {
     for &(name, draw) in draws {
         for shape in [&[4usize, 9][..], &[1], &[3, 0]] {
             let text = format!("{name} {shape:?}");
-            all.push(OpCase::new(name, text, &[shape], move |x| &x[0] * &draw(&generator(), x[0].shape())));
+            all.push(OpCase::new(name, text, &[shape], move |x| {
+                &x[0] * &draw(&generator(), x[0].shape()).cast(x[0].dtype())
+            }));
         }
     }
     all

@@ -279,7 +279,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
     all.push(OpCase::new("cumsum", "cumsum, long enough for chunks", &[&[1, 150]], |x| x[0].cumsum(1) * 0.1));
     all.push(OpCase::new("running_argmax", "indices of running maxima", &[&[3, 9, 2]], |x| {
         let (value, index) = ((&x[0] * 4.0).round()).cummax(1);
-        &x[0] * &index.cast(DType::F32) + value
+        &x[0] * &index.cast(x[0].dtype()) + value
     }));
     all
 }

@@ -140,7 +140,8 @@ impl Tensor {
         reduced.reshape(shape)
     }
 
-    /// Sum over `axes` (negative ones count from the end), which are dropped. Of nothing: 0.
+    /// Sum over `axes` (negative ones count from the end), which are dropped. Of nothing: 0. f16 is summed in f32, and the
+    /// result rounded.
     #[track_caller]
     pub fn sum(&self, axes: &[isize]) -> Tensor {
         self.reduce(ReduceOp::Sum, axes)
@@ -156,7 +157,7 @@ impl Tensor {
     #[track_caller]
     pub fn mean(&self, axes: &[isize]) -> Tensor {
         let n: usize = self.axes("mean", axes).iter().map(|&a| self.shape()[a]).product();
-        self.sum(axes) / self.lit(n as f64)
+        (self.in_f32().sum(axes) / self.in_f32().lit(n as f64)).cast(self.dtype())
     }
 
     /// Mean over `axes`, which stay with extent 1.
@@ -245,8 +246,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         ("min", |x, a| (x * 2.0).min(a)),
         // Elements of 0 among them, one or more.
         ("prod", |x, a| (x.gt(&x.lit(-0.6)).select(x, &(x * 0.0)) * 1.5).prod(a)),
-        ("argmax", |x, a| x.argmax(a).cast(DType::F32) * x.sum(a)),
-        ("argmin", |x, a| x.argmin(a).cast(DType::F32) * x.sum(a)),
+        ("argmax", |x, a| x.argmax(a).cast(x.dtype()) * x.sum(a)),
+        ("argmin", |x, a| x.argmin(a).cast(x.dtype()) * x.sum(a)),
     ];
     let mut all = vec![];
     for &(name, fold) in folds {

@@ -143,6 +143,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
         }),
         OpCase::new("flatten", "flatten", &[&[2, 3, 5]], |x| x[0].flatten(1).square()),
         OpCase::new("unsqueeze", "unsqueeze, squeeze", &[&[4, 5]], |x| x[0].unsqueeze(1).square().squeeze(1)),
+        OpCase::new("reshape", "reshape to a scalar and back, fused", &[&[1], &[2, 3]], |x| {
+            x[0].exp().reshape([]).reshape([1, 1]).broadcast_to([2, 3]) * &x[1]
+        }),
+        OpCase::new("reshape", "reshape of a given element, spread", &[&[1]], |x| {
+            x[0].reshape([]).broadcast_to([7, 11])
+        }),
         OpCase::new("reshape", "reshape of a transpose", &[&[4, 5]], |x| x[0].permute(&[1, 0]).reshape([20]).square()),
     ]
 }

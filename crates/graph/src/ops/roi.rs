@@ -89,6 +89,9 @@ impl Tensor {
     /// If shapes do not fit or there are no bins. Images that do not exist give 0 and are reported when outputs are read.
     #[track_caller]
     pub fn roi_pool(&self, rois: &Tensor, output_size: (usize, usize), spatial_scale: f32) -> Tensor {
+        if [self.dtype(), rois.dtype()].contains(&DType::F16) {
+            return self.in_f32().roi_pool(&rois.in_f32(), output_size, spatial_scale).cast(self.dtype());
+        }
         let ([x1, y1, x2, y2], image) = self.regions("roi_pool", rois, output_size);
         let [_, c, h, w] = self.dims();
         let (k, (bins_h, bins_w)) = (rois.shape()[0], output_size);
@@ -111,7 +114,7 @@ impl Tensor {
         let there = y.lt(&number(h)).logical_and(&x.lt(&number(w)));
         let flat = self.channel_starts(&image, 6) + &y * number(w) + &x;
         let seen = self.stop_gradient().take(&flat);
-        let winner = there.select(&seen, &seen.lit(f32::MIN as f64)).argmax(&[4, 5]);
+        let winner = there.select(&seen, &seen.lit(seen.dtype().least())).argmax(&[4, 5]);
         // The winner's position again, from its number.
         let pooled = [k, c, bins_h, bins_w];
         let pick = |cells: &Tensor, taps: usize, tap: &Tensor, axis: usize| {
@@ -136,6 +139,9 @@ impl Tensor {
     /// read.
     #[track_caller]
     pub fn roi_align(&self, rois: &Tensor, options: &RoiAlign) -> Tensor {
+        if [self.dtype(), rois.dtype()].contains(&DType::F16) {
+            return self.in_f32().roi_align(&rois.in_f32(), options).cast(self.dtype());
+        }
         let ([x1, y1, x2, y2], image) = self.regions("roi_align", rois, options.output_size);
         if options.sampling_ratio == Some(0) {
             crate::fail("roi_align", "a sampling ratio of 0");
@@ -225,7 +231,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         // The regions themselves have no gradient, by definition.
         all.push(
             OpCase::new("roi_pool", name, &[&shape, &rois], move |x| {
-                x[0].square().roi_pool(&regions(&x[1], 5.0), size, 0.75)
+                x[0].square().roi_pool(&regions(&x[1].in_f32(), 5.0), size, 0.75)
             })
             .domain(0.0, 1.0)
             .no_difference(),
@@ -236,7 +242,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
             all.push(
                 OpCase::new("roi_align", name, &[&shape, &rois], move |x| {
                     let options = RoiAlign { output_size: size, spatial_scale: 0.75, sampling_ratio, aligned };
-                    x[0].square().roi_align(&regions(&x[1], 5.0), &options)
+                    x[0].square().roi_align(&regions(&x[1].in_f32(), 5.0), &options)
                 })
                 .domain(0.0, 1.0)
                 .no_difference(),

@@ -68,8 +68,8 @@ impl Tensor {
 
 pub(crate) fn cases() -> Vec<OpCase> {
     // Sorted rows: running sums of steps. Some values are equal to some elements.
-    let sorted = |shape: &[usize]| {
-        let steps = Tensor::iota(shape, shape.len() - 1).cast(DType::F32);
+    let sorted = |shape: &[usize], like: &Tensor| {
+        let steps = Tensor::iota(shape, shape.len() - 1).cast(like.dtype());
         steps.mul_scalar(0.25) - 1.0
     };
     let case = |rows: &[usize], values: &[usize], right: bool| {
@@ -80,8 +80,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
             &[values],
             move |x| {
                 let rounded = (x[0].stop_gradient() * 8.0).round() * 0.125;
-                let place = sorted(&shape).searchsorted(&rounded, right);
-                x[0].exp() * place.cast(DType::F32)
+                let place = sorted(&shape, &x[0]).searchsorted(&rounded, right);
+                x[0].exp() * place.cast(x[0].dtype())
             },
         )
     };
@@ -93,7 +93,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case(&[0], &[4], false),
         case(&[3], &[0], true),
         OpCase::new("bucketize", "bucketize", &[&[4, 5]], move |x| {
-            x[0].sin() * x[0].bucketize(&sorted(&[6]), true).cast(DType::F32)
+            x[0].sin() * x[0].bucketize(&sorted(&[6], &x[0]), true).cast(x[0].dtype())
         }),
     ]
 }

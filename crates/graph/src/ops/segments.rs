@@ -241,7 +241,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
             // Starts 2, 2, 6, 8: positions 0, 1 and 8 are in no segment.
             let part = |at: usize, value: u32| Tensor::full([1], value).pad(0, at, 3 - at, 0.0);
             let starts = part(0, 2) + part(1, 2) + part(2, 6) + part(3, 8);
-            fold_segments(SegmentFold::Sum, &x[0], &starts, Some(&numbers(&x[1], 7)), Some(&x[2]))
+            let (source, weight) = (x[0].in_f32(), x[2].in_f32());
+            fold_segments(SegmentFold::Sum, &source, &starts, Some(&numbers(&x[1], 7)), Some(&weight))
         })
         .domain(0.0, 1.0),
     );

@@ -123,12 +123,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case("sort", "of what was turned", &[7, 5], |x| both(x[0].square().permute(&[1, 0]).sort(0, true))),
         case("sort", "of integers", &[4, 6], |x| {
             let whole = (&x[0] * 4.0).round().stop_gradient();
-            &x[0] * &both(whole.cast(DType::I32).sort(1, true))
+            &x[0] * &both(whole.cast(DType::I32).sort(1, true)).cast(x[0].dtype())
         })
         .no_difference(), // of an integer there is none
         case("argsort", "with equal elements", &[3, 8], |x| {
             let equal = (&x[0] * 2.0).round();
-            &x[0] * &(equal.argsort(1, true).cast(DType::F32) + equal.argsort(0, false).cast(DType::F32))
+            &x[0] * &(equal.argsort(1, true).cast(x[0].dtype()) + equal.argsort(0, false).cast(x[0].dtype()))
         }),
         case("topk", "greatest", &[2, 9], |x| both(x[0].topk(4, 1, true))),
         case("topk", "least", &[7, 3], |x| both(x[0].topk(2, 0, false))),
@@ -139,10 +139,10 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case("median", "of an odd number", &[3, 7], |x| both(x[0].median(1))),
         case("median", "of an even number", &[6, 3], |x| both(x[0].median(0))),
         case("median", "of one", &[3, 1], |x| both(x[0].median(-1))),
-        case("random_permutation", "", &[67], |x| &x[0] * &generator().random_permutation(67, 3).cast(DType::F32)),
+        case("random_permutation", "", &[67], |x| &x[0] * &generator().random_permutation(67, 3).cast(x[0].dtype())),
         case("multinomial", "", &[3, 9], |x| {
             let weights = x[0].abs() + 0.5;
-            x[0].slice(1, 0..4) * &weights.multinomial(4, &generator(), 5).cast(DType::F32)
+            x[0].slice(1, 0..4) * &weights.multinomial(4, &generator(), 5).cast(x[0].dtype())
         }),
     ]
 }

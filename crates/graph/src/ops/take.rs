@@ -109,7 +109,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
     // Positions made from the second argument, since test inputs are floats; some are past the end.
     let case = |text: &str, x: &[usize], index: &[usize], reach: f32| {
         OpCase::new("take", format!("take {text} {x:?} at {index:?}"), &[x, index], move |t| {
-            let at = (&t[1] * reach).floor().stop_gradient().cast(DType::U32);
+            let at = (t[1].in_f32() * reach).floor().stop_gradient().cast(DType::U32);
             t[0].square().take(&at)
         })
         .domain(0.0, 1.0)
@@ -126,13 +126,13 @@ pub(crate) fn cases() -> Vec<OpCase> {
             t[0].exp().take(&(i * Tensor::scalar(5u32) + j).checked_index("take", 20)) * 2.0
         }),
         OpCase::new("take", "take under a reduction", &[&[7], &[6, 3]], |t| {
-            let at = (&t[1] * 7.0).floor().stop_gradient().cast(DType::U32);
+            let at = (t[1].in_f32() * 7.0).floor().stop_gradient().cast(DType::U32);
             (t[0].take(&at) * &t[1]).sum(&[1])
         })
         .domain(0.0, 1.0)
         .no_difference(),
         OpCase::new("take", "scatter", &[&[11], &[11]], |t| {
-            let at = (&t[1] * 9.0).floor().stop_gradient().cast(DType::U32);
+            let at = (t[1].in_f32() * 9.0).floor().stop_gradient().cast(DType::U32);
             t[0].exp().scatter_flat(&at, 7)
         })
         .domain(0.0, 1.0),

@@ -1,7 +1,7 @@
 //! The generated part of a contraction's shaders: readers, writer, and who does what.
 
 use super::plan::{Plan, Tile};
-use crate::gpu::codegen::{Emitter, Shader, Source, workgroup_size};
+use crate::gpu::codegen::{Emitter, Shader, Source, load, store, workgroup_size};
 use crate::kernels::Contraction;
 use crate::{Access, Adapter, Affine, DType, Operand, Pass, fold_groups};
 use std::ops::Range;
@@ -23,8 +23,9 @@ const TILE_STRUCT: &str =
 pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut shader = Shader::new();
     let (a, b) = if plan.swapped { (1, 0) } else { (0, 1) };
-    shader.bind(Operand::Input(a), "a", DType::F32, false);
-    shader.bind(Operand::Input(b), "b", DType::F32, false);
+    let dtypes = [c.operands[a], c.operands[b]];
+    shader.bind(Operand::Input(a), "a", dtypes[0], false);
+    shader.bind(Operand::Input(b), "b", dtypes[1], false);
     let mut text = String::from(TILE_STRUCT);
     match plan.tile {
         Tile::Software { rows } => text += &format!("const ROWS: u32 = {rows}u;\n"),
@@ -46,8 +47,8 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     if software {
         next_inner(&mut shader, &mut text, plan);
     }
-    reader(&mut shader, &mut text, plan, "a", &plan.a, ROW);
-    reader(&mut shader, &mut text, plan, "b", &plan.b, COL);
+    reader(&mut shader, &mut text, plan, "a", &plan.a, dtypes[0], ROW);
+    reader(&mut shader, &mut text, plan, "b", &plan.b, dtypes[1], COL);
     if plan.splits == 1 {
         writer(&mut shader, &mut text, c, plan);
     } else {
@@ -177,7 +178,7 @@ fn affine(shader: &mut Shader, plan: &Plan, f: &Affine, walked: &[usize], offset
 
 /// The functions that read an operand. Its position, and the numerators of its coordinates, are sums of one part that
 /// is fixed for a line (a row of A, a column of B) and one that is fixed for a step along k.
-fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, access: &Access, line: usize) {
+fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, access: &Access, dtype: DType, line: usize) {
     let upper = name.to_uppercase();
     let mut base = access.base.clone();
     for c in access.coords.iter().filter(|c| c.div == 1) {
@@ -215,11 +216,12 @@ fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, acces
     }
     let index = index.join(" + ");
     *text += &if guards.is_empty() {
-        format!("return {name}[{index}];\n}}\n")
+        format!("return {};\n}}\n", load(&format!("{name}[{index}]"), dtype, dtype))
     } else {
         // Element 0 is always there, so that nothing is read out of bounds, and no lane branches.
         let guards = guards.join(" & ");
-        format!("let ok = {guards};\nreturn select(0.0, {name}[select(0u, {index}, ok)], ok);\n}}\n")
+        let element = load(&format!("{name}[select(0u, {index}, ok)]"), dtype, dtype);
+        format!("let ok = {guards};\nreturn select(0.0, {element}, ok);\n}}\n")
     };
 }
 
@@ -233,7 +235,7 @@ fn writer(shader: &mut Shader, text: &mut String, c: &Contraction, plan: &Plan) 
             sources.push(Source { name, stored: dtype, dtype });
         }
     }
-    shader.bind(Operand::Output(0), "c", DType::F32, true);
+    shader.bind(Operand::Output(0), "c", c.output, true);
     *text += "fn store(tile: Tile, row: u32, col: u32, b: Batch, m: Row, n: Col, accumulator: f32) {\n";
     let value = match &plan.epilogue {
         None => "accumulator".to_string(),
@@ -247,7 +249,7 @@ fn writer(shader: &mut Shader, text: &mut String, c: &Contraction, plan: &Plan) 
         }
     };
     let index = affine(shader, plan, &plan.c, &[BATCH, ROW, COL], true);
-    *text += &format!("c[{index}] = {value};\n}}\n");
+    *text += &format!("c[{index}] = {};\n}}\n", store(&value, c.output));
 }
 
 /// The function that writes a partial sum.
