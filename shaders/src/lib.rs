@@ -9,6 +9,9 @@ pub const MATH: &str = include_str!("../math.wgsl");
 /// The tiled contraction (matrix product, convolution and its gradients) for GPUs.
 pub const CONTRACTION: &str = include_str!("../contraction.wgsl");
 
+/// Contractions of few rows and columns, an element an invocation.
+pub const CONTRACTION_DIRECT: &str = include_str!("../contraction_direct.wgsl");
+
 /// The tiled contraction for GPUs that are run by a CPU.
 pub const CONTRACTION_SOFTWARE: &str = include_str!("../contraction_software.wgsl");
 
@@ -67,6 +70,7 @@ pub const ATTENTION_BACKWARD_SOFTWARE: &str = include_str!("../attention_backwar
 pub const ALL: &[(&str, &str)] = &[
     ("math.wgsl", MATH),
     ("contraction.wgsl", CONTRACTION),
+    ("contraction_direct.wgsl", CONTRACTION_DIRECT),
     ("contraction_software.wgsl", CONTRACTION_SOFTWARE),
     ("contraction_sum.wgsl", CONTRACTION_SUM),
     ("sort_runs.wgsl", SORT_RUNS),

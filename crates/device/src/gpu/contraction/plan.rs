@@ -8,9 +8,14 @@ use std::ops::Range;
 const GPU_FILL: (usize, usize) = (256, 128);
 const SOFTWARE_FILL: (usize, usize) = (16, 256);
 
+/// How many times the elements of C a tiling may have before it is given up.
+const WASTE: usize = 4;
+
 /// What a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tile {
+    /// See `contraction_direct.wgsl`: invocations of a workgroup, one element each.
+    Direct { size: usize },
     /// See `contraction_software.wgsl`.
     Software { rows: usize },
     /// See `contraction.wgsl`: invocations and blocks of 4 x 4 elements along m and n, and the step along k.
@@ -21,6 +26,7 @@ impl Tile {
     /// Rows and columns.
     pub fn size(self) -> [usize; 2] {
         match self {
+            Tile::Direct { .. } => [1, 1],
             Tile::Software { rows } => [rows, 64],
             Tile::Gpu { threads, blocks, .. } => [4 * threads[0] * blocks[0], 4 * threads[1] * blocks[1]],
         }
@@ -82,10 +88,15 @@ impl Plan {
         };
         let swapped = software && work(n, m) < work(m, n);
         let (m, n) = if swapped { (n, m) } else { (m, n) };
-        let tile = if software { Tile::software(m) } else { Tile::gpu(batches, m, n) };
-
+        let mut tile = if software { Tile::software(m) } else { Tile::gpu(batches, m, n) };
         let [rows, cols] = tile.size();
-        let tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
+        let mut tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
+        // Of a tile that would be mostly empty, the elements that are there.
+        if tiles * rows * cols >= batches * m * n * WASTE {
+            let size = if software { 8 } else { 64 };
+            tile = Tile::Direct { size };
+            tiles = (batches * m * n).div_ceil(size);
+        }
         let (fill, least) = if software { SOFTWARE_FILL } else { GPU_FILL };
         let wanted = (fill / tiles.max(1)).min(k / least).max(1);
         let part = k.div_ceil(wanted).next_multiple_of(16);

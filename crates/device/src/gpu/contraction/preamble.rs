@@ -28,6 +28,7 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     shader.bind(Operand::Input(b), "b", dtypes[1], false);
     let mut text = String::from(TILE_STRUCT);
     match plan.tile {
+        Tile::Direct { size } => text += &format!("const SIZE: u32 = {size}u;\n"),
         Tile::Software { rows } => text += &format!("const ROWS: u32 = {rows}u;\n"),
         Tile::Gpu { threads, blocks, depth } => {
             let sizes = [("THREADS", threads), ("GROUPS", blocks)];
@@ -39,12 +40,11 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
             text += &format!("const B_ALONG_K: bool = {};\n", plan.along_k(&plan.b, COL));
         }
     }
-    let groups = tiles(&mut shader, &mut text, plan);
+    let tiles = tiles(&mut shader, &mut text, plan);
     for group in [BATCH, ROW, COL, INNER] {
         coordinates(&mut shader, &mut text, plan, group);
     }
-    let software = matches!(plan.tile, Tile::Software { .. });
-    if software {
+    if !matches!(plan.tile, Tile::Gpu { .. }) {
         next_inner(&mut shader, &mut text, plan);
     }
     reader(&mut shader, &mut text, plan, "a", &plan.a, dtypes[0], ROW);
@@ -54,7 +54,12 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     } else {
         partial_writer(&mut shader, &mut text, plan);
     }
-    text += if software { wgrad_shaders::CONTRACTION_SOFTWARE } else { wgrad_shaders::CONTRACTION };
+    let (file, groups) = match plan.tile {
+        Tile::Direct { size } => (wgrad_shaders::CONTRACTION_DIRECT, tiles.div_ceil(size)),
+        Tile::Software { .. } => (wgrad_shaders::CONTRACTION_SOFTWARE, tiles),
+        Tile::Gpu { .. } => (wgrad_shaders::CONTRACTION, tiles),
+    };
+    text += file;
     shader.finish(c.label.to_string(), &text, fold_groups(groups))
 }
 
@@ -89,7 +94,8 @@ return Tile(true, batch, line - batch * {}, i - line * {}, 0u, 0u, 0u);
     shader.finish(format!("{}, sum", c.label), &text, fold_groups(plan.elements().div_ceil(size)))
 }
 
-/// Which tile a workgroup computes: neighbours share their columns, whose part of B then stays in cache.
+/// Which tile a workgroup (or, of single elements, an invocation) computes: neighbours share their columns, whose part of B
+/// then stays in cache.
 fn tiles(shader: &mut Shader, text: &mut String, plan: &Plan) -> usize {
     let (rows, cols, inner) = (plan.size(ROW), plan.size(COL), plan.size(INNER));
     shader.constant(text, "row_count", rows);
