@@ -8,6 +8,7 @@ mod adversarial;
 mod graphs;
 mod images;
 mod memory;
+mod sequences;
 
 use support::{cpu, gpu};
 use wgrad::prelude::*;
