@@ -146,4 +146,25 @@ for name, m, k, n, elements in [("small", 4, 5, 3, 9), ("wide", 3, 4, 8, 7), ("m
     mixed = dict(rows=rows[mixed], columns=columns[mixed], values=values[mixed])
     add(f"coo_matmul.{name}", product, dense=dense, **mixed)
 
+# Slices written over, or filled; different ones, since PyTorch says nothing of equal ones.
+for name, x, at, axis in [("first", (5, 3), [3, 0], 0), ("middle", (2, 3, 4), [1], 1), ("last", (2, 7), [6, 2, 5], -1)]:
+    index = torch.tensor(at, dtype=torch.int32)
+    source = list(x)
+    source[axis] = len(at)
+    inputs = dict(x=numbers(*x), s=numbers(*source), i=index)
+    add(f"index_copy.{name}", lambda x, s, i: x.index_copy(axis, i.long(), s), **inputs)
+    add(f"index_fill.{name}", lambda x, i: x.index_fill(axis, i.long(), 0.5), x=numbers(*x), i=index)
+
+for name, x, i in [("line", (5,), (7,)), ("grid", (3, 4), (2, 5)), ("scalar", (6,), (1,))]:
+    below = torch.Size(x).numel()
+    add(f"take.{name}", lambda x, i: x.take(i.long()), x=numbers(*x), i=whole(*i, below=below))
+    count = lambda x, i: torch.zeros(9, dtype=x.dtype).index_add(0, i.long(), x)  # bincount itself has no gradient
+    add(f"weighted_bincount.{name}", count, x=numbers(*i).reshape(-1), i=whole(torch.Size(i).numel(), below=9))
+    order = lambda x: x * (torch.argsort(x, dim=-1, descending=len(x) == 3, stable=True) + 1)
+    add(f"argsort.{name}", order, x=ties(*x))
+    mask = whole(*x, below=2)
+    size = int(mask.sum())
+    at = lambda x, m: x * m.reshape(-1).nonzero().reshape(-1)
+    add(f"nonzero.{name}", at, x=numbers(size), m=mask)
+
 cases.save(out_dir(__doc__), "indexing.safetensors")

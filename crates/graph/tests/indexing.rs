@@ -199,6 +199,8 @@ fn bad_arguments_are_named() {
     bad("index_select", checked(|| x.index_select(0, &grid)));
     bad("index_select", checked(|| x.index_select(0, &x.slice(1, 0..1).squeeze(1))));
     bad("index_add", checked(|| x.index_add(0, &index, &x, 1.0)));
+    bad("index_copy", checked(|| x.index_copy(1, &index, &x)));
+    bad("index_fill", checked(|| x.index_fill(0, &grid, 1.0)));
     bad("scatter_add", checked(|| x.scatter_add(0, &grid, &x.slice(0, 0..1))));
     bad("scatter", checked(|| x.scatter(1, &grid, &x.cast(DType::I32))));
     bad("scatter_max", checked(|| x.scatter_max(-3, &grid, &x)));

@@ -45,6 +45,8 @@ fn scatters() {
     }
     for (name, axis) in [("first", 0), ("middle", 1), ("last", -1)] {
         check(&format!("index_add.{name}"), &["x", "s", "i"], |t| t[0].index_add(axis, &t[2], &t[1], -0.5));
+        check(&format!("index_copy.{name}"), &["x", "s", "i"], |t| t[0].index_copy(axis, &t[2], &t[1]));
+        check(&format!("index_fill.{name}"), &["x", "i"], |t| t[0].index_fill(axis, &t[1], 0.5));
     }
 }
 
@@ -102,6 +104,21 @@ fn order() {
         }
         check(&format!("kthvalue.{name}"), &["x"], |t| both(t[0].kthvalue(2, axis)));
         check(&format!("median.{name}"), &["x"], |t| both(t[0].median(axis)));
+    }
+}
+
+#[test]
+fn flat_forms() {
+    for name in ["line", "grid", "scalar"] {
+        check(&format!("take.{name}"), &["x", "i"], |t| t[0].take(&t[1]));
+        check(&format!("weighted_bincount.{name}"), &["x", "i"], |t| t[1].weighted_bincount(&t[0], 9));
+        check(&format!("argsort.{name}"), &["x"], |t| {
+            &t[0] * (t[0].argsort(-1, t[0].shape()[0] == 3).cast(DType::F32) + 1.0)
+        });
+        check(&format!("nonzero.{name}"), &["x", "m"], |t| {
+            let mask = t[1].equal(&Tensor::scalar(1u32));
+            &t[0] * mask.nonzero(t[0].count()).cast(DType::F32)
+        });
     }
 }
 

@@ -113,15 +113,47 @@ impl Tensor {
     /// source has this tensor's shape but for extent n along the axis. As `torch.index_add`.
     #[track_caller]
     pub fn index_add(&self, axis: isize, index: &Tensor, source: &Tensor, alpha: f32) -> Tensor {
-        let axis = self.axis("index_add", axis);
+        let (axis, index) = self.slices("index_add", axis, index, Some(source));
+        self + source.mul_scalar(alpha as f64).add_rows(axis, &index, self.shape()[axis])
+    }
+
+    /// This tensor with the slices of `source` along an axis in the places that a u32 index [n] names. The source has this
+    /// tensor's shape but for extent n along the axis. Of several for one place the last stays. As `torch.index_copy`.
+    #[track_caller]
+    pub fn index_copy(&self, axis: isize, index: &Tensor, source: &Tensor) -> Tensor {
+        let (axis, index) = self.slices("index_copy", axis, index, Some(source));
+        let last = last_of(&index, self.shape()[axis]);
+        self.named(axis, &last).select(&source.select_rows(axis, &last), self)
+    }
+
+    /// This tensor with `value` in the slices along an axis that a u32 index [n] names. As `torch.index_fill`.
+    #[track_caller]
+    pub fn index_fill(&self, axis: isize, index: &Tensor, value: f32) -> Tensor {
+        let (axis, index) = self.slices("index_fill", axis, index, None);
+        self.named(axis, &last_of(&index, self.shape()[axis])).select(&self.lit(value as f64), self)
+    }
+
+    /// The axis, and the index of slices along it, with slices of that number that fit.
+    #[track_caller]
+    fn slices(&self, op: &'static str, axis: isize, index: &Tensor, source: Option<&Tensor>) -> (usize, Tensor) {
+        let axis = self.axis(op, axis);
         let mut shape = self.shape().to_vec();
         let len = std::mem::replace(&mut shape[axis], index.count());
-        if index.rank() != 1 || source.shape() != shape || source.dtype() != self.dtype() {
+        let fits = source.is_none_or(|s| s.shape() == shape && s.dtype() == self.dtype());
+        if index.rank() != 1 || !fits {
+            let given = source.map(|s| (s.dtype(), s.shape().to_vec()));
             let text = format!("into {:?} along axis {axis} at an index {:?}", self.shape(), index.shape());
-            crate::fail("index_add", format!("a source {} {:?} {text}", source.dtype(), source.shape()));
+            crate::fail(op, format!("{given:?} {text}"));
         }
-        let index = index_of("index_add", index, len);
-        self + source.mul_scalar(alpha as f64).add_rows(axis, &index, len)
+        (axis, index_of(op, index, len))
+    }
+
+    /// Whether the last of each slice's number is somewhere in an index, along an axis.
+    #[track_caller]
+    fn named(&self, axis: usize, last: &Tensor) -> Tensor {
+        let mut along = vec![1; self.rank()];
+        along[axis] = self.shape()[axis];
+        last.not_equal(&Tensor::scalar(NOWHERE)).reshape(along)
     }
 
     /// The elements of this u32 tensor at positions of which some may be [`NOWHERE`], and then the result is too.
@@ -150,6 +182,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
         ]
     };
     let add: Build = |x, axis, index, source| x.index_add(axis, index, source, -0.5);
+    let copy: Build = |x, axis, index, source| x.index_copy(axis, index, source);
+    let fill: Build = |x, axis, index, _| x.index_fill(axis, index, 0.5);
     [
         each("scatter_add", |x, axis, index, source| x.scatter_add(axis, index, source)),
         each("scatter", |x, axis, index, source| x.scatter(axis, index, source)),
@@ -159,6 +193,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
             one("index_add", &[5, 3], &[7], &[7, 3], 0, add),
             one("index_add", &[2, 3, 4], &[5], &[2, 3, 5], 2, add),
             one("index_add", &[2, 3, 4], &[1], &[2, 1, 4], 1, add),
+            one("index_copy", &[5, 3], &[7], &[7, 3], 0, copy),
+            one("index_copy", &[2, 3, 4], &[2], &[2, 3, 2], 2, copy),
+            one("index_copy", &[3, 2], &[0], &[0, 2], 0, copy),
+            one("index_fill", &[5, 3], &[3], &[1], 0, fill),
+            one("index_fill", &[2, 3, 4], &[2], &[1], 2, fill),
+            one("index_fill", &[3, 7], &[5], &[1], 1, fill),
         ],
     ]
     .concat()
