@@ -30,6 +30,7 @@ pub use ops::norm::Normalised;
 pub use ops::pad_mode::PadMode;
 pub use ops::pool::AvgPool;
 pub use ops::recurrence::Scan;
+pub use ops::reduction::Reduction;
 pub use ops::roi::RoiAlign;
 pub use ops::taps::Window;
 pub use ops::{NAMES, registry};

@@ -66,3 +66,8 @@ pub use sequential::Sequential;
 pub use simple::{Flatten, Relu};
 pub use sizes::Sizes;
 pub use upsample::Upsample;
+
+/// Test cases of what this crate computes beside [`wgrad_graph::registry`]: losses and recurrent layers.
+pub fn registry() -> Vec<wgrad_graph::OpCase> {
+    loss::cases()
+}

@@ -53,7 +53,7 @@ fn batch_norm() {
 #[test]
 fn cross_entropy() {
     let check = |name, label_smoothing, ignore| {
-        let options = CrossEntropy { label_smoothing, ignore };
+        let options = CrossEntropy { label_smoothing, ignore, ..CrossEntropy::default() };
         case(name).check(Scope::train(), &["x", "t"], |_, t| t[0].cross_entropy_with(&t[1], &options));
     };
     check("cross_entropy.plain", 0.0, None);

@@ -40,6 +40,7 @@ pub(crate) mod products;
 pub(crate) mod random;
 pub(crate) mod recurrence;
 pub(crate) mod reduce;
+pub(crate) mod reduction;
 pub(crate) mod repeat;
 pub(crate) mod reshape;
 pub(crate) mod roi;

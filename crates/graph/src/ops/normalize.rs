@@ -3,32 +3,6 @@
 use crate::{OpCase, Tensor};
 
 impl Tensor {
-    /// `(sum of |x|^p)^(1/p)` along `axis`, which stays with extent 1; the greatest |x| for infinite p. The gradient of a
-    /// vector of zeros is 0.
-    #[track_caller]
-    fn length(&self, p: f32, axis: isize) -> Tensor {
-        let axes = [axis];
-        let value = if p.is_infinite() {
-            return self.abs().max_keepdim(&axes);
-        } else if p == 1.0 {
-            return self.abs().sum_keepdim(&axes);
-        } else if p == 2.0 {
-            self.square().sum_keepdim(&axes).sqrt()
-        } else {
-            let sum = self.abs().pow(&self.lit(p as f64)).sum_keepdim(&axes);
-            sum.pow(&sum.lit(1.0 / p as f64))
-        };
-        value.with_gradient(&[self], move |length, x, g| {
-            let some = length.gt(&length.lit(0.0)).select(length, &length.lit(1.0));
-            let direction = &x[0] / some;
-            let slope = match p {
-                2.0 => direction,
-                _ => direction.sign() * direction.abs().pow(&direction.lit(p as f64 - 1.0)),
-            };
-            vec![Some(g * slope)]
-        })
-    }
-
     /// `x / max(norm, eps)` along `axis`, with the p-norm `(sum of |x|^p)^(1/p)`. As `torch.nn.functional.normalize`, whose
     /// defaults are p 2, axis 1 and eps 1e-12.
     ///
@@ -41,7 +15,7 @@ impl Tensor {
             crate::fail("normalize", format!("p = {p}, but a number above 0 is needed"));
         }
         let x = self.in_f32();
-        let length = x.length(p, axis);
+        let length = x.norm_keepdim(p, &[axis]);
         let least = length.lit(eps as f64);
         (x / length.ge(&least).select(&length, &least)).cast(self.dtype())
     }

@@ -1,7 +1,7 @@
 //! One case of a golden file: an operation's arguments, its value, and its gradients, as PyTorch computed them.
 
 use super::{Backend, Golden, Leaves, Session, assert_close};
-use wgrad_graph::{Array, DType, Tensor, gradients};
+use wgrad_graph::{Array, DType, Init, Tensor, gradients};
 use wgrad_nn::{Layer, Scope};
 
 /// A case of the file: what its tensors are called after `name.`, and their values.
@@ -27,6 +27,13 @@ impl Case {
         // Class numbers have no gradient.
         let given = self.arrays.contains_key(&format!("grad.{name}")) || name == "r";
         Tensor::input(name, self.arrays[name].shape.clone(), if given { DType::F32 } else { DType::U32 })
+    }
+
+    /// A stored tensor as it is, without a gradient: a state tensor that holds it.
+    pub fn constant(&self, name: &str) -> Tensor {
+        let array = &self.arrays[name];
+        let data: Vec<f32> = array.data.iter().map(|&x| x as f32).collect();
+        Tensor::state(name, array.shape.clone(), DType::F32, Init::Data(data.into()))
     }
 
     /// Compares a value with the stored one called `part`.
