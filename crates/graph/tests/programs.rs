@@ -9,8 +9,8 @@ mod support;
 use support::gpu;
 use wgrad_graph::contract::{Half, check_half, check_program};
 use wgrad_graph::{
-    Attention, CompileOptions, ConvOptions, DType, Data, Device, DropWeights, OpCase, Program, State, Tensor, Updates,
-    Window, checked, checkpoint, gradients, registry,
+    Attention, CompileOptions, ConvOptions, DType, Data, Device, DropWeights, Dump, OpCase, Program, State, Tensor,
+    Updates, Window, checked, checkpoint, gradients, registry,
 };
 
 fn check_all(device: &Device, options: &CompileOptions) {
@@ -296,6 +296,8 @@ fn attention_needs_memory_for_its_arguments_only() {
     assert!(planned <= 2 * needed, "{planned} bytes planned for {needed}\n{summary}");
     let text = summary.to_string();
     assert!(text.contains("attention"), "{text}");
+    // The result's gradient goes to the kernels as it is; what the sums of rows need is all there is beside them.
+    assert!(summary.launches <= 8, "{}", program.dump(Dump::Kernels));
     // All scores of one head would be larger than any piece.
     assert!(summary.largest[0].0 < 4 * 4096 * 4096, "{text}");
 }

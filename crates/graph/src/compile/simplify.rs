@@ -7,7 +7,9 @@ use crate::op::{Array, Lower};
 use crate::ops::checkpoint::Again;
 use crate::ops::leaf::{Full, Scalar};
 use crate::ops::matmul::MatMul;
+use crate::ops::pad::Pad;
 use crate::ops::permute::Permute;
+use crate::ops::slice::Slice;
 use std::collections::{BTreeMap, HashMap};
 use wgrad_device::kernels::ReduceOp;
 use wgrad_device::{Binary, Unary};
@@ -46,6 +48,9 @@ pub(super) fn simplify(roots: &[Tensor], recompute: bool) -> Vec<Tensor> {
 
 /// A cheaper tensor equal to `t` applied to `inputs`, if a rule finds one.
 fn rewrite(t: &Tensor, inputs: &[Tensor], users: &HashMap<u64, usize>) -> Option<Tensor> {
+    if let Some(part) = part_of_padded(t, inputs) {
+        return Some(part);
+    }
     match t.op().lower() {
         // A product that only its transpose is wanted of (a linear layer's weight gradient) is made transposed at once.
         Lower::View(_) if is_transposed_product(t, inputs) && users[&t.inputs()[0].id()] == 1 => {
@@ -97,6 +102,24 @@ fn rewrite(t: &Tensor, inputs: &[Tensor], users: &HashMap<u64, usize>) -> Option
 fn is_transposed_product(t: &Tensor, inputs: &[Tensor]) -> bool {
     t.op().downcast::<Permute>().is_some_and(Permute::is_transpose)
         && inputs[0].op().downcast::<MatMul>().is_some_and(MatMul::is_plain)
+}
+
+/// What was padded, or what it was padded with, where a slice is just that: what is left of the gradient of several slices
+/// that together are one tensor.
+fn part_of_padded(t: &Tensor, inputs: &[Tensor]) -> Option<Tensor> {
+    let slice = t.op().downcast::<Slice>()?;
+    let pad = inputs[0].op().downcast::<Pad>()?;
+    let inner = &inputs[0].inputs()[0];
+    let n = inner.shape()[pad.axis];
+    if (slice.axis, slice.step, pad.step) != (pad.axis, 1, 1) {
+        None
+    } else if (slice.start, slice.len) == (pad.before, n) {
+        Some(inner.clone())
+    } else if slice.start >= pad.before + n || slice.start + slice.len <= pad.before {
+        Some(full(t, Scalar::new(t.dtype(), pad.fill)))
+    } else {
+        None
+    }
 }
 
 pub(super) fn constant(t: &Tensor) -> Option<Scalar> {

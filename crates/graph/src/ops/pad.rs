@@ -6,12 +6,12 @@ use wgrad_device::DType;
 
 /// Along `axis`: the input's element `i` stands at `before + i * step`, `fill` everywhere else; the result is `len` long.
 #[derive(Debug)]
-struct Pad {
-    axis: usize,
-    before: usize,
-    step: usize,
-    len: usize,
-    fill: f64,
+pub(crate) struct Pad {
+    pub axis: usize,
+    pub before: usize,
+    pub step: usize,
+    pub len: usize,
+    pub fill: f64,
 }
 
 impl Op for Pad {

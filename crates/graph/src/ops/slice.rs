@@ -6,11 +6,11 @@ use wgrad_device::DType;
 
 /// `len` elements along `axis`, from `start`, `step` apart.
 #[derive(Debug)]
-struct Slice {
-    axis: usize,
-    start: usize,
-    len: usize,
-    step: usize,
+pub(crate) struct Slice {
+    pub axis: usize,
+    pub start: usize,
+    pub len: usize,
+    pub step: usize,
 }
 
 impl Op for Slice {
