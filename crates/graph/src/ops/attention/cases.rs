@@ -115,7 +115,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
             &[&[2, 2, 4, 3], &[2, 1, 5, 3], &[2, 1, 5, 2]],
             |x| {
                 let (o, logs) = x[0].attention_with_lse(&x[1], &x[2], &causal_options());
-                o * logs.unsqueeze(3)
+                &o * logs.cast(o.dtype()).unsqueeze(3)
             },
         ),
         OpCase::new("attention_with_lse", "logarithms only", &[&[1, 2, 4, 3], &[1, 2, 6, 3], &[1, 2, 6, 2]], |x| {
@@ -130,7 +130,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
                     x[0].attention_with_lse(&x[1].slice(2, r.clone()), &x[2].slice(2, r), &Attention::default())
                 };
                 let ((a, la), (b, lb)) = (half(0..3), half(3..8));
-                let share = (&la - &lb).sigmoid().unsqueeze(3);
+                let share = (&la - &lb).sigmoid().cast(a.dtype()).unsqueeze(3);
                 &a * &share + b * (1.0 - share)
             },
         ),
@@ -142,7 +142,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         }),
         OpCase::new("attention_plain", "plain attention", &[&[2, 4, 3, 3], &[2, 2, 5, 3], &[2, 2, 5, 2]], |x| {
             let (o, logs) = x[0].attention_plain(&x[1], &x[2], &causal_options());
-            o * logs.unsqueeze(3)
+            &o * logs.cast(o.dtype()).unsqueeze(3)
         }),
         OpCase::new(
             "attention",

@@ -39,7 +39,7 @@ pub struct Attention {
     pub mask: Option<Tensor>,
     /// How many keys each problem has: u32 \[batch\]. Those after are not seen.
     pub lengths: Option<Tensor>,
-    /// Added to the scaled scores: f32 [batch or 1, heads or 1, length_q or 1, length_k]. Differentiable. Where it is
+    /// Added to the scaled scores: f32 or f16 [batch or 1, heads or 1, length_q or 1, length_k]. Differentiable. Where it is
     /// `f32::MIN` or less, a key is not seen.
     pub bias: Option<Tensor>,
     /// Drops weights after the softmax.
@@ -147,10 +147,11 @@ const NAME: &str = "attention";
 /// The problem that arguments and options make, and the operation's inputs.
 #[track_caller]
 fn problem(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention) -> (Problem, Vec<Tensor>) {
+    let dtype = if q.dtype().is_float() { q.dtype() } else { DType::F32 };
     for (name, t) in [("q", q), ("k", k), ("v", v)] {
-        if t.rank() != 4 || t.dtype() != DType::F32 {
-            let shape = t.shape();
-            crate::fail(NAME, format!("{name} is {} {shape:?}; f32 [batch, heads, length, size] expected", t.dtype()));
+        if t.rank() != 4 || t.dtype() != dtype {
+            let (given, shape) = (t.dtype(), t.shape());
+            crate::fail(NAME, format!("{name} is {given} {shape:?}; {dtype} [batch, heads, length, size] expected"));
         }
     }
     let ([batch, heads, length_q, size], [kb, kv_heads, length_k, ks]) = (q.dims(), k.dims());
@@ -187,7 +188,7 @@ fn problem(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention) -> (Problem,
     let mask = seen_keys(options, batch, length_k);
     if let Some(b) = &options.bias {
         let fits = b.rank() == 4
-            && b.dtype() == DType::F32
+            && b.dtype().is_float()
             && b.shape()[3] == length_k
             && b.shape().iter().zip([batch, heads, length_q]).all(|(&n, full)| n == 1 || n == full);
         if !fits {
@@ -220,12 +221,12 @@ fn problem(q: &Tensor, k: &Tensor, v: &Tensor, options: &Attention) -> (Problem,
         bias,
         dropout,
     };
-    let mut inputs = vec![q.clone(), k.clone(), v.clone()];
+    let mut inputs = vec![q.cast(DType::F32), k.cast(DType::F32), v.cast(DType::F32)];
     match (drop.map(|d| d.generator.clone()), mask) {
         (Some(g), Some(m)) => inputs.push(Tensor::concat(&[&g, &m], 0)),
         (one, other) => inputs.extend(one.or(other)),
     }
-    inputs.extend(options.bias.clone());
+    inputs.extend(options.bias.as_ref().map(|b| b.cast(DType::F32)));
     (a, inputs)
 }
 
@@ -262,6 +263,8 @@ impl Tensor {
     /// `enable_gqa`). With different lengths `causal` aligns the first query with the first key, as PyTorch does; see
     /// [`Align`]. A query that sees no key gives 0 (PyTorch gives NaN, or the mean of what is hidden).
     ///
+    /// f32, or f16: then arguments are stored as f32 first, and the result is f16.
+    ///
     /// The scores are never stored, neither here nor for the gradients: memory grows with the lengths, not with their
     /// product. Second gradients are those of [`Tensor::attention_plain`], which does store them.
     ///
@@ -273,7 +276,7 @@ impl Tensor {
     }
 
     /// [`Tensor::attention`], and the logarithm of the sum of the exponentials of each query's scores: [batch, heads,
-    /// length_q]; of a query that sees no key `f32::MIN`, about -3.4e38. Both are differentiable. From results over parts of
+    /// length_q], f32 always; of a query that sees no key `f32::MIN`, about -3.4e38. Both are differentiable. From results over parts of
     /// the keys and their logarithms, the result over all keys can be put together.
     #[track_caller]
     pub fn attention_with_lse(&self, k: &Tensor, v: &Tensor, options: &Attention) -> (Tensor, Tensor) {
@@ -282,7 +285,8 @@ impl Tensor {
             Attend(AttentionKernel { attention: a.clone(), part: AttentionPart::Forward }),
             &inputs.iter().collect::<Vec<_>>(),
         );
-        split(&a, &both)
+        let (o, logs) = split(&a, &both);
+        (o.cast(self.dtype()), logs)
     }
 
     /// The same as [`Tensor::attention_with_lse`] composed of products and a softmax, with the scores stored. For comparison,
@@ -290,7 +294,8 @@ impl Tensor {
     #[track_caller]
     pub fn attention_plain(&self, k: &Tensor, v: &Tensor, options: &Attention) -> (Tensor, Tensor) {
         let (a, inputs) = problem(self, k, v, options);
-        plain::forward(&a, &inputs)
+        let (o, logs) = plain::forward(&a, &inputs);
+        (o.cast(self.dtype()), logs)
     }
 }
 
