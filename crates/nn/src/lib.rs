@@ -32,6 +32,7 @@ mod linear;
 pub mod loss;
 pub mod optim;
 mod pool;
+mod recurrent;
 mod reparametrize;
 mod schedule;
 mod scope;
@@ -59,6 +60,7 @@ pub use pool::{
     AvgPool1d, AvgPool2d, AvgPool3d, AvgPooling, GlobalAvgPool, GlobalMaxPool, LpPool, LpPool1d, LpPool2d, LpPool3d,
     MaxPool, MaxPool1d, MaxPool2d, MaxPool3d,
 };
+pub use recurrent::{Cell, Recurrent, RecurrentCell, Sequences, scan};
 pub use reparametrize::{SpectralNorm, WeightNorm};
 pub use schedule::Schedule;
 pub use scope::{GENERATOR, Scope};
@@ -69,5 +71,5 @@ pub use upsample::Upsample;
 
 /// Test cases of what this crate computes beside [`wgrad_graph::registry`]: losses and recurrent layers.
 pub fn registry() -> Vec<wgrad_graph::OpCase> {
-    loss::cases()
+    [loss::cases(), recurrent::cases()].concat()
 }

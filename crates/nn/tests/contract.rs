@@ -3,7 +3,8 @@
 mod support;
 
 use support::Backend;
-use wgrad_graph::{CompileOptions, Device, OpCase, contract};
+use wgrad_graph::contract::{self, Half};
+use wgrad_graph::{CompileOptions, Device, OpCase};
 use wgrad_nn::registry;
 
 /// Cases whose name has `WGRAD_TEST_OP` in it, if that is set.
@@ -48,7 +49,7 @@ fn fused_on_every_backend() {
 fn half_precision() {
     for backend in Backend::all() {
         if let Backend::Program(device) = backend {
-            all(|c| contract::check_half(device, c));
+            all(|c| if matches!(c.half, Half::Within(_)) { contract::check_half(device, c) } else { Ok(()) });
         }
     }
 }
