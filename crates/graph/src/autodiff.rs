@@ -26,6 +26,28 @@ pub fn gradients_of(output: &Tensor, wrt: &[&Tensor], seed: &Tensor) -> Vec<Tens
     vjp(&[output], wrt, &[seed])
 }
 
+/// The gradients of `sum(f(arguments) * seed)` with respect to each argument alone: what an operation's gradient rule wants,
+/// where `f` is its plain form. Arguments may depend on each other, and on each other's sources, which [`gradients_of`] would
+/// follow. `None` for arguments that are no floats.
+///
+/// # Panics
+/// As [`gradients`].
+#[track_caller]
+pub fn partial_gradients(
+    f: impl FnOnce(&[Tensor]) -> Tensor,
+    arguments: &[Tensor],
+    seed: &Tensor,
+) -> Vec<Option<Tensor>> {
+    // Tensors that are equal to the arguments, and that nothing else depends on.
+    let mut own = vec![];
+    for t in arguments {
+        own.push(if t.dtype().is_float() { t.with_gradient(&[t], |_, _, g| vec![Some(g.clone())]) } else { t.clone() });
+    }
+    let floats: Vec<&Tensor> = own.iter().filter(|t| t.dtype().is_float()).collect();
+    let mut grads = gradients_of(&f(&own), &floats, seed).into_iter();
+    own.iter().map(|t| if t.dtype().is_float() { grads.next() } else { None }).collect()
+}
+
 /// The vector-Jacobian product of several outputs: the gradients of `sum(outputs[0] * seeds[0]) + sum(outputs[1] *
 /// seeds[1]) + ...` with respect to each of `wrt`, which may be any tensors on the way: inputs, parameters, activations.
 ///

@@ -13,7 +13,7 @@ mod state;
 mod tensor;
 mod updates;
 
-pub use autodiff::{gradients, gradients_of, hessian, hvp, jacobian, jvp, vjp};
+pub use autodiff::{gradients, gradients_of, hessian, hvp, jacobian, jvp, partial_gradients, vjp};
 pub use compile::{CompileOptions, Dump};
 pub use contract::OpCase;
 pub use error::{Error, ShapeError, checked, fail};

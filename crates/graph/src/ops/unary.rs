@@ -50,7 +50,7 @@ const TABLE: &[Row] = &[
     Row { op: Unary::Round, name: "round", f: f64::round_ties_even, gradient: |_, _, g| g * 0.0, domain: (-3.0, 3.0) },
     Row {
         op: Unary::Not,
-        name: "not",
+        name: "logical_not",
         f: |x| (x == 0.0) as u8 as f64,
         gradient: |_, _, g| g.clone(), // never asked for: the result is bool
         domain: (0.0, 1.0),

@@ -1,8 +1,7 @@
 //! Attention composed of other operations, with the scores stored: the fallback for second gradients.
 
 use super::least;
-use crate::{Tensor, gradients_of};
-use wgrad_device::DType;
+use crate::{Tensor, partial_gradients};
 use wgrad_device::kernels::{Attention as Problem, AttentionKernel, AttentionPart};
 
 /// The inputs by name.
@@ -123,18 +122,8 @@ fn part(kernel: &AttentionKernel, inputs: &[Tensor]) -> Tensor {
 
 /// The gradients of a backward kernel's inputs, given that of its output.
 pub(super) fn gradients(kernel: &AttentionKernel, inputs: &[Tensor], grad: &Tensor) -> Vec<Option<Tensor>> {
-    // The inputs depend on each other (the saved logarithm on q); wanted are the gradients with respect to each alone. So the
-    // plain form is built on tensors that are equal to them, and that nothing else depends on.
-    let own: Vec<Tensor> =
-        inputs
-            .iter()
-            .map(|t| {
-                if t.dtype() == DType::F32 { t.with_gradient(&[t], |_, _, g| vec![Some(g.clone())]) } else { t.clone() }
-            })
-            .collect();
-    let floats: Vec<&Tensor> = own.iter().filter(|t| t.dtype() == DType::F32).collect();
-    let mut grads = gradients_of(&part(kernel, &own), &floats, grad).into_iter();
-    own.iter().map(|t| if t.dtype() == DType::F32 { grads.next() } else { None }).collect()
+    // The inputs depend on each other (the saved logarithm on q).
+    partial_gradients(|own| part(kernel, own), inputs, grad)
 }
 
 #[cfg(test)]
@@ -145,6 +134,7 @@ mod tests {
     use crate::reference::evaluate;
     use crate::{Array, ops::attention::problem};
     use std::collections::HashMap;
+    use wgrad_device::DType;
 
     /// The plain forms against the loops of the reference.
     #[test]
