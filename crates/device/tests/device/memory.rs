@@ -3,7 +3,7 @@
 use crate::common::{device, launch};
 use crate::maps;
 use crate::sample::Work;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wgrad_device::kernels::Map;
 use wgrad_device::{Device, DeviceChoice, DeviceError, Kernel};
 
@@ -40,10 +40,14 @@ fn reads_from_the_middle() {
     }
 }
 
+/// Held by the tests of which one counts staging buffers that the other takes.
+static READING: Mutex<()> = Mutex::new(());
+
 /// One thread's poll may take the answer to another's readback.
 #[test]
 fn many_threads_read() {
     let Some(device) = device() else { return };
+    let _alone = READING.lock().unwrap_or_else(|p| p.into_inner());
     std::thread::scope(|scope| {
         for thread in 0..4u8 {
             scope.spawn(move || {
@@ -108,6 +112,7 @@ fn unknown_adapters_are_named() {
 #[test]
 fn a_loop_makes_no_gpu_objects() {
     let Some(device) = device() else { return };
+    let _alone = READING.lock().unwrap_or_else(|p| p.into_inner());
     let mut launches = vec![];
     for sample in maps::samples().into_iter().filter(|s| s.name == "in place") {
         let bytes: Vec<_> = sample.outputs().iter().map(|(t, n)| t.size() * n).collect();
