@@ -69,7 +69,7 @@ fn dcgan() {
     };
     // -log(sigmoid(x)) is softplus(-x).
     let fake = generate(&noise);
-    let softplus = |x: Tensor| (x.relu() + ((-x.abs()).exp() + 1.0).log()).mean_all();
+    let softplus = |x: Tensor| x.softplus(1.0, 20.0).mean_all();
     let judged = softplus(-judge(&real)) + softplus(judge(&fake.stop_gradient()));
     let fooled = softplus(-judge(&fake));
     let adam = || Adam::new(2e-3).betas(0.5, 0.999);

@@ -2,18 +2,18 @@
 
 use crate::support::numbers;
 use crate::{Training, Values};
-use wgrad::graph::ConvOptions;
+use wgrad::nn::{BatchNorm1d, Conv1d};
 use wgrad::prelude::*;
 
 /// Nodes of the test graph: a ring of two communities with a few chords.
 const NODES: usize = 14;
 
-/// D^-1/2 (A + I) D^-1/2, as Kipf and Welling (2017) normalise.
-fn adjacency() -> Vec<f32> {
-    let mut a = vec![0f32; NODES * NODES];
+/// D^-1/2 (A + I) D^-1/2, as Kipf and Welling (2017) normalise, in compressed rows: starts, columns, values.
+fn adjacency() -> (Vec<u32>, Vec<u32>, Vec<f32>) {
+    let mut neighbours = vec![std::collections::BTreeSet::new(); NODES];
     let mut edge = |i: usize, j: usize| {
-        a[i * NODES + j] = 1.0;
-        a[j * NODES + i] = 1.0;
+        neighbours[i].insert(j);
+        neighbours[j].insert(i);
     };
     for i in 0..NODES {
         edge(i, i);
@@ -22,30 +22,40 @@ fn adjacency() -> Vec<f32> {
             edge(i, i / 7 * 7 + (i + 2) % 7);
         }
     }
-    let degree: Vec<f32> = a.chunks(NODES).map(|row| row.iter().sum()).collect();
-    (0..NODES * NODES).map(|p| a[p] / (degree[p / NODES] * degree[p % NODES]).sqrt()).collect()
+    let (mut starts, mut columns, mut values) = (vec![0], vec![], vec![]);
+    for row in &neighbours {
+        columns.extend(row.iter().map(|&j| j as u32));
+        values.extend(row.iter().map(|&j| 1.0 / ((row.len() * neighbours[j].len()) as f32).sqrt()));
+        starts.push(columns.len() as u32);
+    }
+    (starts, columns, values)
 }
 
 /// Two graph convolutions; only four nodes have labels.
 #[test]
 fn gcn() {
-    let a = Tensor::input("adjacency", [NODES, NODES], DType::F32);
+    let edges = adjacency().1.len();
+    let starts = Tensor::input("starts", [NODES + 1], DType::U32);
+    let columns = Tensor::input("columns", [edges], DType::U32);
+    let values = Tensor::input("values", [edges], DType::F32);
     let x = Tensor::input("features", [NODES, 5], DType::F32);
     let labels = Tensor::input("labels", [4], DType::U32);
-    let labelled = Tensor::input("labelled", [4, NODES], DType::F32);
+    let labelled = Tensor::input("labelled", [4], DType::U32);
+    let spread = |x: &Tensor| Tensor::csr_matmul(&starts, &columns, &values, x);
     let scope = Scope::train();
-    let hidden = a.matmul(&Linear::new(5, 16).bias(false).forward(&scope.enter("conv1"), &x)).relu();
-    let logits = a.matmul(&Linear::new(16, 2).forward(&scope.enter("conv2"), &hidden));
-    let loss = labelled.matmul(&logits).cross_entropy(&labels);
+    let hidden = spread(&Linear::new(5, 16).bias(false).forward(&scope.enter("conv1"), &x)).relu();
+    let logits = spread(&Linear::new(16, 2).forward(&scope.enter("conv2"), &hidden));
+    let loss = logits.index_select(0, &labelled).cross_entropy(&labels);
     let updates = Adam::new(0.05).weight_decay(5e-4).minimize(&scope, &loss);
-    let rows: Vec<f32> =
-        [0usize, 4, 8, 12].iter().flat_map(|&n| (0..NODES).map(move |i| (i == n) as u8 as f32)).collect();
-    let feed = move |_| {
+    let feed = |_| {
+        let (starts, columns, values) = adjacency();
         vec![
-            ("adjacency", Values::F32(adjacency())),
+            ("starts", Values::U32(starts)),
+            ("columns", Values::U32(columns)),
+            ("values", Values::F32(values)),
             ("features", Values::F32(numbers(NODES * 5, 1))),
             ("labels", Values::U32(vec![0, 0, 1, 1])),
-            ("labelled", Values::F32(rows.clone())),
+            ("labelled", Values::U32(vec![0, 4, 8, 12])),
         ]
     };
     Training::new(loss, updates, feed).learns(0.5);
@@ -56,15 +66,8 @@ const POINTS: usize = 24;
 /// Points [N, C, P] through a layer shared by all points: a convolution of width 1.
 fn shared(scope: &Scope, name: &str, x: &Tensor, outputs: usize) -> Tensor {
     let scope = scope.enter(name);
-    let inputs = x.shape()[1];
-    let bound = 1.0 / (inputs as f32).sqrt();
-    let weight = scope.param("weight", &[outputs, inputs, 1], wgrad::graph::Init::Uniform(-bound, bound));
-    let y = x.conv(&weight, &ConvOptions::new(1));
-    let (gamma, beta) = (
-        scope.param("gamma", &[outputs], wgrad::graph::Init::Constant(1.0)),
-        scope.param("beta", &[outputs], wgrad::graph::Init::Constant(0.0)),
-    );
-    y.batch_norm_train(&gamma, &beta, 1e-5).output.relu()
+    let y = Conv1d::new(x.shape()[1], outputs, 1).forward(&scope.enter("conv"), x);
+    BatchNorm1d::new(outputs).forward(&scope.enter("bn"), &y).relu()
 }
 
 /// PointNet (Qi et al., 2017) with its input transform, telling flat clouds from thick ones.

@@ -2,7 +2,8 @@
 
 use crate::support::numbers;
 use crate::{Training, Values};
-use wgrad::nn::ConvTranspose2d;
+use wgrad::nn::loss::{Bce, bce_with_logits};
+use wgrad::nn::{ConvTranspose2d, Reduction};
 use wgrad::prelude::*;
 
 /// A convolution of 3x3 with batch norm and leaky ReLU, as in Darknet.
@@ -29,7 +30,7 @@ fn yolo() {
     let head = Conv2d::new(16, anchors * (5 + classes), 1).forward(&scope.enter("head"), &wide);
     let raw = head.reshape([batch, anchors, 5 + classes, grid, grid]).permute(&[0, 1, 3, 4, 2]);
     let part = |from: usize, to: usize| raw.slice(4, from..to);
-    let bce = |x: &Tensor, t: &Tensor| x.relu() - x * t + ((-x.abs()).exp() + 1.0).log();
+    let bce = |x: &Tensor, t: &Tensor| bce_with_logits(x, t, &Bce::default(), Reduction::None);
     let places = (bce(&part(0, 2), &boxes.slice(4, 0..2)) * &object).sum_all();
     let sizes = ((part(2, 4) - boxes.slice(4, 2..4)).square() * &object).sum_all();
     let presence = bce(&part(4, 5), &object).sum_all();

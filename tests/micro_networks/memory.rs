@@ -3,6 +3,8 @@
 use crate::support::numbers;
 use crate::{Training, Values};
 use wgrad::graph::Init;
+use wgrad::nn::Reduction;
+use wgrad::nn::loss::{Bce, bce_with_logits};
 use wgrad::prelude::*;
 
 const BATCH: usize = 4;
@@ -16,10 +18,9 @@ const HIDDEN: usize = 16;
 fn address(scope: &Scope, name: &str, control: &Tensor, memory: &Tensor, last: &Tensor) -> Tensor {
     let scope = scope.enter(name);
     let part = |name: &str, n: usize| Linear::new(HIDDEN, n).forward(&scope.enter(name), control);
-    let softplus = |x: Tensor| (x.exp() + 1.0).log();
+    let softplus = |x: Tensor| x.softplus(1.0, 20.0);
     let key = part("key", WIDTH).tanh().reshape([BATCH, 1, WIDTH]);
-    let length = |x: &Tensor| (x.square().sum(&[2]) + 1e-8).sqrt();
-    let likeness = (memory * &key).sum(&[2]) / (length(memory) * length(&key));
+    let likeness = memory.cosine_similarity(&key, 2, 1e-8);
     let content = (likeness * softplus(part("strength", 1))).softmax(1);
     let gate = part("gate", 1).sigmoid();
     let gated = &gate * &content + (1.0 - &gate) * last;
@@ -62,9 +63,7 @@ fn ntm() {
             let logits = Linear::new(HIDDEN + WIDTH, BITS)
                 .forward(&scope.enter("output"), &Tensor::concat(&[&control, &read], 1));
             let bits = x.slice(1, t - LENGTH..t - LENGTH + 1).squeeze(1);
-            // Binary cross-entropy on logits.
-            let each = logits.relu() - &logits * &bits + ((-logits.abs()).exp() + 1.0).log();
-            loss = loss + each.mean_all() / LENGTH as f32;
+            loss = loss + bce_with_logits(&logits, &bits, &Bce::default(), Reduction::Mean) / LENGTH as f32;
         }
     }
     let updates = RmsProp::new(0.003).eps(1e-4).momentum(0.9).clip_value(10.0).minimize(&scope, &loss);

@@ -3,7 +3,8 @@
 use crate::support::numbers;
 use crate::{Training, Values};
 use wgrad::graph::{Attention, Init};
-use wgrad::nn::LayerNorm;
+use wgrad::nn::loss::mse;
+use wgrad::nn::{Cell, LayerNorm, Recurrent, Reduction, Sequences};
 use wgrad::prelude::*;
 
 const BATCH: usize = 4;
@@ -48,4 +49,28 @@ fn transformer() {
         vec![("ids", Values::U32(ids)), ("labels", Values::U32(labels))]
     };
     Training::new(loss, updates, feed).learns(0.8);
+}
+
+/// Two layers in both directions over sequences of different lengths, counting ones.
+#[test]
+fn lstm() {
+    let hidden = 12;
+    let bits = Tensor::input("bits", [BATCH, LENGTH, 1], DType::F32);
+    let lengths = Tensor::input("lengths", [BATCH], DType::U32);
+    let counts = Tensor::input("counts", [BATCH, 1], DType::F32);
+    let scope = Scope::train();
+    let net = Recurrent::new(Cell::Lstm, 1, hidden).layers(2).bidirectional(true).batch_first(true);
+    let Sequences { states, .. } = net.run(&scope.enter("lstm"), &bits, &[], Some(&lengths));
+    // The last hidden states of the upper layer, forward and backward.
+    let last = states[0].slice(0, 2..4).permute(&[1, 0, 2]).reshape([BATCH, 2 * hidden]);
+    let loss = mse(&Linear::new(2 * hidden, 1).forward(&scope.enter("out"), &last), &counts, Reduction::Mean);
+    let updates = Adam::new(0.02).minimize(&scope, &loss);
+    let feed = |step: usize| {
+        let bits: Vec<f32> = numbers(BATCH * LENGTH, step).into_iter().map(|x| (x > 0.0) as u8 as f32).collect();
+        let lengths: Vec<u32> = (0..BATCH).map(|i| ((i + step) % LENGTH + 1) as u32).collect();
+        let count = |i: usize| bits[i * LENGTH..i * LENGTH + lengths[i] as usize].iter().sum();
+        let counts = (0..BATCH).map(count).collect();
+        vec![("bits", Values::F32(bits)), ("lengths", Values::U32(lengths)), ("counts", Values::F32(counts))]
+    };
+    Training::new(loss, updates, feed).learns(0.7);
 }
