@@ -19,8 +19,8 @@ pub enum SegmentFold {
 
 /// `out[s][d] = fold over p from starts[s] to starts[s + 1] of weight[p] * source[rows[p]][d]`.
 ///
-/// Inputs: `source` [source, width]; `starts` u32 [segments + 1], ascending; `rows` u32 [positions], if [`Self::indexed`],
-/// else position p is row p; `weight` f32 [positions], if [`Self::weighted`]. Rows that do not exist are left out, and so
+/// Inputs: `source` [source, width]; `starts` u32 [segments + 1], ascending; `rows` u32 `[positions]`, if [`Self::indexed`],
+/// else position p is row p; `weight` f32 `[positions]`, if [`Self::weighted`]. Rows that do not exist are left out, and so
 /// are positions that do not.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Segments {

@@ -24,7 +24,7 @@ pub enum Bag {
 pub struct EmbeddingBag {
     /// How.
     pub mode: Bag,
-    /// Where each bag begins in a flat index: u32 [bags], ascending, the first 0.
+    /// Where each bag begins in a flat index: u32 `[bags]`, ascending, the first 0.
     pub offsets: Option<Tensor>,
     /// A number whose row is left out, in means too, and gets no gradient.
     pub padding: Option<usize>,

@@ -72,7 +72,7 @@ impl Tensor {
         x.take(&flat_along(&index, x.shape(), axis))
     }
 
-    /// The slices along an axis that a u32 index [n] names: the result has extent n there. As `torch.index_select`.
+    /// The slices along an axis that a u32 index `[n]` names: the result has extent n there. As `torch.index_select`.
     ///
     /// An index out of range gives zeros and is reported when outputs are read.
     #[track_caller]

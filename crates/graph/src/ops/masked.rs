@@ -12,7 +12,7 @@ impl Tensor {
         mask.select(&self.lit(value as f64), self)
     }
 
-    /// The flat positions (u32 [size]) of the first `size` true elements of this bool tensor, in order; `u32::MAX` where there
+    /// The flat positions (u32 `[size]`) of the first `size` true elements of this bool tensor, in order; `u32::MAX` where there
     /// are no more. As `jax.numpy.nonzero(size=...)`: a result's size cannot depend on data.
     #[track_caller]
     pub fn nonzero(&self, size: usize) -> Tensor {

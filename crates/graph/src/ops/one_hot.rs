@@ -18,7 +18,7 @@ impl Tensor {
         Tensor::iota(shape, self.rank()).equal(&index.unsqueeze(self.rank())).cast(DType::F32)
     }
 
-    /// How often each number below `len` occurs in this u32 tensor: u32 [len]. As `torch.bincount`, but the length of the
+    /// How often each number below `len` occurs in this u32 tensor: u32 `[len]`. As `torch.bincount`, but the length of the
     /// result is given: larger numbers are left out and reported when outputs are read.
     #[track_caller]
     pub fn bincount(&self, len: usize) -> Tensor {
@@ -28,7 +28,7 @@ impl Tensor {
         starts.slice(0, 1..len + 1) - starts.slice(0, 0..len)
     }
 
-    /// The sum of the weights (of this tensor's shape) of each number below `len`: [len]. As `torch.bincount(weights)`.
+    /// The sum of the weights (of this tensor's shape) of each number below `len`: `[len]`. As `torch.bincount(weights)`.
     #[track_caller]
     pub fn weighted_bincount(&self, weights: &Tensor, len: usize) -> Tensor {
         if weights.shape() != self.shape() || !weights.dtype().is_float() {

@@ -3,7 +3,7 @@
 use crate::{OpCase, Tensor};
 
 impl Tensor {
-    /// The outer product of two vectors: [N] and [M] to [N, M].
+    /// The outer product of two vectors: `[N]` and `[M]` to [N, M].
     #[track_caller]
     pub fn outer(&self, other: &Tensor) -> Tensor {
         if self.rank() != 1 || other.rank() != 1 {

@@ -109,7 +109,7 @@ impl Tensor {
         -((-self).scatter_max(axis, index, &-source))
     }
 
-    /// This tensor with `alpha` times the slices of `source` along an axis added to those that a u32 index [n] names. The
+    /// This tensor with `alpha` times the slices of `source` along an axis added to those that a u32 index `[n]` names. The
     /// source has this tensor's shape but for extent n along the axis. As `torch.index_add`.
     #[track_caller]
     pub fn index_add(&self, axis: isize, index: &Tensor, source: &Tensor, alpha: f32) -> Tensor {
@@ -117,7 +117,7 @@ impl Tensor {
         self + source.mul_scalar(alpha as f64).add_rows(axis, &index, self.shape()[axis])
     }
 
-    /// This tensor with the slices of `source` along an axis in the places that a u32 index [n] names. The source has this
+    /// This tensor with the slices of `source` along an axis in the places that a u32 index `[n]` names. The source has this
     /// tensor's shape but for extent n along the axis. Of several for one place the last stays. As `torch.index_copy`.
     #[track_caller]
     pub fn index_copy(&self, axis: isize, index: &Tensor, source: &Tensor) -> Tensor {
@@ -126,7 +126,7 @@ impl Tensor {
         self.named(axis, &last).select(&source.select_rows(axis, &last), self)
     }
 
-    /// This tensor with `value` in the slices along an axis that a u32 index [n] names. As `torch.index_fill`.
+    /// This tensor with `value` in the slices along an axis that a u32 index `[n]` names. As `torch.index_fill`.
     #[track_caller]
     pub fn index_fill(&self, axis: isize, index: &Tensor, value: f32) -> Tensor {
         let (axis, index) = self.slices("index_fill", axis, index, None);

@@ -35,7 +35,7 @@ impl Op for Searchsorted {
 
 impl Tensor {
     /// For each value, how many elements of this sorted tensor are less than it (or, with `right`, not greater): where it
-    /// would go so that the order is kept. This tensor is [len], and `values` of any shape; or this one is [..., len] and
+    /// would go so that the order is kept. This tensor is `[len]`, and `values` of any shape; or this one is [..., len] and
     /// `values` [..., m] with the same leading extents, row by row. Result: u32 of the shape of `values`. NaN counts as
     /// greater than any number.
     ///
@@ -55,7 +55,7 @@ impl Tensor {
         Tensor::apply(Searchsorted(search), &[&self.sort_keys(), &values.sort_keys()])
     }
 
-    /// For each element, the number of the bucket it falls in: how many of the sorted `boundaries` [n] are less than it, or
+    /// For each element, the number of the bucket it falls in: how many of the sorted `boundaries` `[n]` are less than it, or
     /// with `right` not greater: u32 from 0 to n. As `torch.bucketize`.
     #[track_caller]
     pub fn bucketize(&self, boundaries: &Tensor, right: bool) -> Tensor {

@@ -63,7 +63,7 @@ impl Rows {
 }
 
 impl Tensor {
-    /// The sum of the rows of each segment: [segments, ...] from this tensor [n, ...] and u32 `ids` [n] in any order. A
+    /// The sum of the rows of each segment: [segments, ...] from this tensor [n, ...] and u32 `ids` `[n]` in any order. A
     /// segment without rows gives 0.
     ///
     /// An id out of range is left out and reported when outputs are read.

@@ -74,7 +74,7 @@ impl Tensor {
         self.kthvalue(self.shape()[place].div_ceil(2), axis)
     }
 
-    /// The numbers from 0 to n - 1 in random order: u32 [n]. This tensor is the generator's state; see
+    /// The numbers from 0 to n - 1 in random order: u32 `[n]`. This tensor is the generator's state; see
     /// [`Tensor::random_bits`]. As `torch.randperm`.
     #[track_caller]
     pub fn random_permutation(&self, n: usize, stream: u32) -> Tensor {

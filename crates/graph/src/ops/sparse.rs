@@ -19,7 +19,7 @@ fn check(op: &str, columns: &Tensor, values: &Tensor, dense: &Tensor) {
 
 impl Tensor {
     /// A sparse matrix [m, k] in compressed rows times a dense one [k, n]: [m, n]. Row r has the elements from `starts[r]` to
-    /// `starts[r + 1]` (u32 [m + 1], ascending) of `columns` (u32 [elements]) and `values` (floats [elements]). Gradients flow
+    /// `starts[r + 1]` (u32 [m + 1], ascending) of `columns` (u32 `[elements]`) and `values` (floats `[elements]`). Gradients flow
     /// to the values and to `dense`. As `torch.sparse.mm` of a CSR matrix.
     ///
     /// Columns out of range count as 0 and are reported when outputs are read, and so are starts.

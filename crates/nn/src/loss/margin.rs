@@ -76,7 +76,7 @@ impl Default for MultiMargin {
     }
 }
 
-/// Multi-class hinge loss of scores [N, C] against class numbers u32 [N]: `sum over c != t of
+/// Multi-class hinge loss of scores [N, C] against class numbers u32 `[N]`: `sum over c != t of
 /// weight[t] * max(0, margin - x[t] + x[c])^p / C`. As `torch.nn.functional.multi_margin_loss`. A class number beyond C is reported when outputs are read.
 ///
 /// # Panics
