@@ -182,8 +182,8 @@ impl RecurrentCell {
     #[track_caller]
     pub fn forward(&self, scope: &Scope, x: &Tensor, states: &[Tensor]) -> Vec<Tensor> {
         let name = scope.describe("RecurrentCell");
-        if x.rank() != 2 || x.shape()[1] != self.inputs || x.dtype() != DType::F32 {
-            fail(&name, format!("f32 [B, {}] expected, not {} {:?}", self.inputs, x.dtype(), x.shape()));
+        if x.rank() != 2 || x.shape()[1] != self.inputs || !x.dtype().is_float() {
+            fail(&name, format!("floats [B, {}] expected, not {} {:?}", self.inputs, x.dtype(), x.shape()));
         }
         let shape = [x.shape()[0], self.hidden];
         let states = match states {
@@ -192,7 +192,9 @@ impl RecurrentCell {
         };
         check_states(&name, self.cell, &shape, &states);
         let (weight, bias, weights) = self.cell.declare(scope, "", self.inputs, self.hidden, self.bias);
-        self.cell.step(&project(x, &weight, &bias), &states, &weights).states
+        let states: Vec<Tensor> = states.iter().map(Tensor::in_f32).collect();
+        let next = self.cell.step(&project(&x.in_f32(), &weight, &bias), &states, &weights).states;
+        next.iter().map(|s| s.cast(x.dtype())).collect()
     }
 }
 
@@ -207,7 +209,7 @@ pub(super) fn check_states(name: &str, cell: Cell, shape: &[usize], states: &[Te
     if states.len() != cell.states() {
         fail(name, format!("{cell:?} has {} tensors of state, but {} are given", cell.states(), states.len()));
     }
-    if let Some(s) = states.iter().find(|s| s.shape() != shape || s.dtype() != DType::F32) {
-        fail(name, format!("a state is {} {:?}, not f32 {shape:?}", s.dtype(), s.shape()));
+    if let Some(s) = states.iter().find(|s| s.shape() != shape || !s.dtype().is_float()) {
+        fail(name, format!("a state is {} {:?}, not floats {shape:?}", s.dtype(), s.shape()));
     }
 }

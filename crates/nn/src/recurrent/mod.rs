@@ -99,7 +99,7 @@ impl Recurrent {
 
     /// Runs sequences. `initial` are the states to start from, as [`Sequences::states`]; none stand for zeros. `lengths`
     /// (u32 `[B]`) says where each sequence ends: what stands beyond changes neither states nor gradients, and the output
-    /// there is 0. A length beyond T counts as T and is reported when outputs are read; one of 0 leaves the initial state.
+    /// there is 0. Parameters and all arithmetic are f32; results have the type of `x`. A length beyond T counts as T and is reported when outputs are read; one of 0 leaves the initial state.
     ///
     /// # Panics
     /// If shapes or types do not fit.
@@ -107,14 +107,15 @@ impl Recurrent {
     pub fn run(&self, scope: &Scope, x: &Tensor, initial: &[Tensor], lengths: Option<&Tensor>) -> Sequences {
         let name = scope.describe("Recurrent");
         let directions = 1 + self.bidirectional as usize;
-        if x.rank() != 3 || x.shape()[2] != self.inputs || x.dtype() != DType::F32 || x.count() == 0 {
+        if x.rank() != 3 || x.shape()[2] != self.inputs || !x.dtype().is_float() || x.count() == 0 {
             let order = if self.batch_first { "B, T" } else { "T, B" };
-            fail(&name, format!("f32 [{order}, {}] expected, not {} {:?}", self.inputs, x.dtype(), x.shape()));
+            fail(&name, format!("floats [{order}, {}] expected, not {} {:?}", self.inputs, x.dtype(), x.shape()));
         }
         if self.layers == 0 || self.hidden == 0 {
             fail(&name, format!("{} layers of {}", self.layers, self.hidden));
         }
-        let mut x = if self.batch_first { x.transpose(0, 1) } else { x.clone() };
+        let dtype = x.dtype();
+        let mut x = if self.batch_first { x.transpose(0, 1) } else { x.clone() }.in_f32();
         let [time, batch, _] = x.dims();
         let shape = [self.layers * directions, batch, self.hidden];
         let initial = match initial {
@@ -122,6 +123,7 @@ impl Recurrent {
             given => given.to_vec(),
         };
         check_states(&name, self.cell, &shape, &initial);
+        let initial: Vec<Tensor> = initial.iter().map(Tensor::in_f32).collect();
         let mut inside = None;
         let mut ends = None;
         if let Some(lengths) = lengths {
@@ -165,8 +167,8 @@ impl Recurrent {
                 x = x.dropout(self.dropout, &generator, stream);
             }
         }
-        let output = if self.batch_first { x.transpose(0, 1) } else { x };
-        Sequences { output, states: last.iter().map(|parts| join(parts, 0)).collect() }
+        let output = if self.batch_first { x.transpose(0, 1) } else { x }.cast(dtype);
+        Sequences { output, states: last.iter().map(|parts| join(parts, 0).cast(dtype)).collect() }
     }
 }
 
@@ -206,6 +208,9 @@ pub(crate) fn cases() -> Vec<OpCase> {
             let shapes: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
             let text = format!("{op} {time}x{batch}x{inputs} to {hidden}, lengths {lengths}, reverse {reverse}");
             OpCase::new(op, text, &shapes, move |t| {
+                // As the layers do with f16.
+                let dtype = t[0].dtype();
+                let t: Vec<Tensor> = t.iter().map(Tensor::in_f32).collect();
                 let weights = cell::Weights {
                     hidden: t[2].clone(),
                     bias: Some(t[3].clone()),
@@ -223,9 +228,8 @@ pub(crate) fn cases() -> Vec<OpCase> {
                     reverse,
                 };
                 let Ran { h, last } = sequence.run();
-                last.iter().fold(h, |sum, s| sum + s * 0.5)
+                last.iter().fold(h, |sum, s| sum + s * 0.5).cast(dtype)
             })
-            .f32_only("recurrent layers take f32")
         };
     let mut cases = vec![];
     for (cell, op) in all {

@@ -110,6 +110,29 @@ fn truncated_gradients_stop() {
     assert_eq!(slopes(Some(4)), [0.0, 0.0, 0.0, 0.0, 0.5, 1.0]);
 }
 
+/// f16 in, f16 out, and f32 in between: what is computed from the same numbers in f32, rounded once.
+#[test]
+fn half_precision_is_rounded_once() {
+    let device = Device::cpu();
+    let x: Vec<half::f16> = (0..24).map(|i| half::f16::from_f32((i as f32 * 0.7).sin())).collect();
+    for cell in CELLS {
+        let input = Tensor::input("x", [4, 2, 3], DType::F16);
+        let scope = Scope::eval();
+        let rnn = Recurrent::new(cell, 3, 2).layers(2);
+        let (half, full) = (rnn.run(&scope, &input, &[], None), rnn.run(&scope, &input.cast(DType::F32), &[], None));
+        assert_eq!((half.output.dtype(), half.states[0].dtype()), (DType::F16, DType::F16));
+        let outputs = [&half.output, &half.states[0], &full.output, &full.states[0]];
+        let program = Program::compile(&device, &outputs, &Updates::new()).unwrap();
+        let mut state = State::init(&device, &program, 5).unwrap();
+        let mut got = program.run(&mut state, &[("x", Data::from(&x))]).unwrap();
+        for i in 0..2 {
+            let (half, full) = (got.f32(i).unwrap(), got.f32(i + 2).unwrap());
+            assert!(half.iter().any(|&v| v != 0.0));
+            assert!(half.iter().zip(full).all(|(&h, f)| h == half::f16::from_f32(f).to_f32()), "{cell:?}");
+        }
+    }
+}
+
 #[test]
 fn bad_arguments_are_named() {
     let x = Tensor::input("x", [4, 2, 3], DType::F32);
@@ -120,13 +143,13 @@ fn bad_arguments_are_named() {
     let both = [state.clone(), state.clone()];
     type Build<'a> = &'a dyn Fn() -> Tensor;
     let cases: [(&str, Build); 8] = [
-        ("f32 [T, B, 4] expected, not f32 [4, 2, 3]", &|| Recurrent::new(Cell::Gru, 4, 5).forward(&scope, &x)),
+        ("floats [T, B, 4] expected, not f32 [4, 2, 3]", &|| Recurrent::new(Cell::Gru, 4, 5).forward(&scope, &x)),
         ("[B, T, 4]", &|| Recurrent::new(Cell::Gru, 4, 5).batch_first(true).forward(&scope, &x)),
         ("0 layers", &|| rnn.clone().layers(0).forward(&scope, &x)),
         ("lengths u32 [2] expected, not u32 [4]", &|| rnn.run(&scope, &x, &[], Some(&lengths)).output),
         ("lengths u32 [2] expected, not f32", &|| rnn.run(&scope, &x, &[], Some(&state)).output),
         ("Lstm has 2 tensors of state, but 1 are given", &|| rnn.run(&scope, &x, &both[..1], None).output),
-        ("a state is f32 [1, 2, 5], not f32 [2, 2, 5]", &|| {
+        ("a state is f32 [1, 2, 5], not floats [2, 2, 5]", &|| {
             rnn.clone().bidirectional(true).run(&scope, &x, &both, None).output
         }),
         ("[B, 3] expected", &|| RecurrentCell::new(Cell::Tanh, 3, 5).forward(&scope, &x, &[]).remove(0)),
