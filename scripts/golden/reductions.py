@@ -55,6 +55,11 @@ for name, function in [("argmax", torch.argmax), ("argmin", torch.argmin)]:
     cases.add(f"{name}.0", lambda x: function(x, dim=1).double() * x.sum(1), x=x)
     cases.add(f"{name}.1", lambda x: function(x, dim=-1).double() * x.sum(-1), x=x)
     cases.add(f"{name}.2", lambda x: function(x).double() * x.sum(), x=x)
+for name in ["softmax", "log_softmax"]:
+    for i, dim in enumerate([1, 0, -1]):
+        cases.add(f"{name}.{i}", lambda x: getattr(torch, name)(x, dim), x=x)
+    cases.add(f"{name}.large", lambda x: getattr(torch, name)(x + 500, 1), x=(x * 64).round() / 64)
+    cases.add(f"{name}.masked", lambda x: getattr(torch, name)(x, 1), x=masked)
 some = (zeros != 0).double() * (x > -1)
 for name, function in [("any", torch.any), ("all", torch.all), ("count_nonzero", torch.count_nonzero)]:
     for i, dim in enumerate([0, 2, 1]):

@@ -45,6 +45,13 @@ fn reductions() {
     for (name, fold) in [("argmax", Tensor::argmax as Fold), ("argmin", Tensor::argmin)] {
         f.options(name, &[&[1isize][..], &[-1], &[0, 1, 2]], |x, axes| fold(x, axes).cast(DType::F32) * x.sum(axes));
     }
+    for (name, softmax) in
+        [("softmax", Tensor::softmax as fn(&Tensor, isize) -> Tensor), ("log_softmax", Tensor::log_softmax)]
+    {
+        f.options(name, &[1, 0, -1], |x, &axis| softmax(x, axis));
+        f.case(&format!("{name}.large"), |t| softmax(&(t("x") + 500.0), 1));
+        f.case(&format!("{name}.masked"), |t| softmax(&t("x"), 1));
+    }
     let tests: &[(&str, Fold)] =
         &[("any", Tensor::any), ("all", Tensor::all), ("count_nonzero", Tensor::count_nonzero)];
     for (name, test) in tests {
