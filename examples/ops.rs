@@ -65,7 +65,9 @@ pub fn table() -> String {
             // Of another operation that begins so only where it is in this file.
             let exact = ["(", "<", " =>"].map(|end| format!("{op}{end}"));
             let found = about(&source, &exact).or_else(|| about(&beside(file), &exact));
-            let what = found.or_else(|| about(&source, &[format!("{op}_")])).unwrap_or_default().replace('|', r"\|");
+            let found = found.or_else(|| about(&source, &[format!("{op}_")]));
+            let plain = || UNNAMED.iter().find(|(name, _)| *name == op).map(|(_, what)| what.to_string());
+            let what = found.or_else(plain).unwrap_or_default().replace('|', r"\|");
             writeln!(
                 text,
                 "| `{op}` | {what} | checked | {gradient} | {} | {} | cpu, wgpu | {} |",
@@ -78,6 +80,29 @@ pub fn table() -> String {
     }
     text
 }
+
+/// Operators, parts of other operations, and variants of a layer: what has no function of its own name.
+const UNNAMED: &[(&str, &str)] = &[
+    ("add", "The operator `+`."),
+    ("sub", "The operator `-`."),
+    ("div", "The operator `/`; of integers it truncates."),
+    ("neg", "The operator `-` of one argument."),
+    ("conv_input_grad", "The gradient of `conv` with respect to its input: transposed convolution."),
+    ("conv_weight_grad", "The gradient of `conv` with respect to its weight."),
+    ("expand", "Extents of 1 stretched: what `broadcast_to` is made of."),
+    ("full", "One value everywhere."),
+    ("input", "A tensor given at each run, by name."),
+    ("state", "A tensor that lasts from run to run, by name."),
+    ("running_argmax", "The place of the greatest element so far: what `cummax` and `cummin` are made of."),
+    ("segments", "Folds over segments of indexed rows: what scatters, embeddings and sparse products are made of."),
+    ("tap_scatter", "The adjoint of `window`."),
+    ("rnn_tanh", "`nn::Recurrent` of `Cell::Tanh`."),
+    ("rnn_relu", "`nn::Recurrent` of `Cell::Relu`."),
+    ("lstm", "`nn::Recurrent` of `Cell::Lstm`: long short-term memory."),
+    ("lstm_peephole", "`nn::Recurrent` of `Cell::PeepholeLstm`: an LSTM whose gates see the cell."),
+    ("gru", "`nn::Recurrent` of `Cell::Gru`: gated recurrent unit, the reset gate after the product."),
+    ("gru_reset_before", "`nn::Recurrent` of `Cell::GruResetBefore`: the reset gate before the product."),
+];
 
 /// What is known of the gradient.
 fn gradient(op: &str, cases: &[OpCase]) -> String {
