@@ -13,24 +13,6 @@
 const COLUMNS: u32 = (SIZE + 31u) / 32u;
 const COLUMNS_V: u32 = (SIZE_V + 31u) / 32u;
 
-fn own_element(second: bool, at: u32) -> f32 {
-    if (PART == 0u) {
-        if (second) { return grad[at]; }
-        return q[at];
-    }
-    if (second) { return v[at]; }
-    return k[at];
-}
-
-fn other_element(second: bool, at: u32) -> f32 {
-    if (PART != 0u) {
-        if (second) { return grad[at]; }
-        return q[at];
-    }
-    if (second) { return v[at]; }
-    return k[at];
-}
-
 // Adds the stored tile times 32 columns of the others' rows.
 fn gather_rows(lane: u32, second: bool, size: u32, c: u32, base: u32, first: u32, count: u32, sums: mat4x4<f32>) -> mat4x4<f32> {
     workgroupBarrier();

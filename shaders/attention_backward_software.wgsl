@@ -1,24 +1,6 @@
 // Gradients of attention for GPUs run by a CPU: see attention_backward.wgsl for what it computes and for its preamble, and
 // attention_tile_software.wgsl, which stands before this with attention_walk.wgsl.
 
-fn own_element(second: bool, at: u32) -> f32 {
-    if (PART == 0u) {
-        if (second) { return grad[at]; }
-        return q[at];
-    }
-    if (second) { return v[at]; }
-    return k[at];
-}
-
-fn other_element(second: bool, at: u32) -> f32 {
-    if (PART != 0u) {
-        if (second) { return grad[at]; }
-        return q[at];
-    }
-    if (second) { return v[at]; }
-    return k[at];
-}
-
 // Adds the others' rows, weighted, to the own rows of the output, which begin at `line`.
 fn add_rows(second: bool, size: u32, line: vec4<u32>, inside: vec4<bool>, t: Tile, at: Places, begun: bool, by: f32) {
     for (var n = 0u; n < size; n += 1u) {

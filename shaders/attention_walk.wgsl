@@ -1,5 +1,23 @@
-// What a workgroup of a backward kernel of attention walks, and the gradients of scores. Stands before both forms of these
-// kernels; names as there.
+// What a workgroup of a backward kernel of attention reads and walks, and the gradients of scores. Stands before both forms
+// of these kernels; names as there.
+
+fn own_element(second: bool, at: u32) -> f32 {
+    if (PART == 0u) {
+        if (second) { return grad[at]; }
+        return q[at];
+    }
+    if (second) { return v[at]; }
+    return k[at];
+}
+
+fn other_element(second: bool, at: u32) -> f32 {
+    if (PART != 0u) {
+        if (second) { return grad[at]; }
+        return q[at];
+    }
+    if (second) { return v[at]; }
+    return k[at];
+}
 
 // Own rows from `own` on, the others' range, and the problems and heads (of q) over which is summed.
 struct Walk {

@@ -134,13 +134,13 @@ pub fn vjp(outputs: &[&Tensor], wrt: &[&Tensor], seeds: &[&Tensor]) -> Vec<Tenso
     wrt.iter().map(|t| found.get(&t.id()).cloned().unwrap_or_else(|| Tensor::zeros(t.shape(), t.dtype()))).collect()
 }
 
-/// Every node that `root` needs, by id.
-pub(crate) fn topological(root: &Tensor) -> BTreeMap<u64, Tensor> {
-    above([root], 0)
+/// Every node that `roots` need, by id.
+pub(crate) fn topological<'a>(roots: impl IntoIterator<Item = &'a Tensor>) -> BTreeMap<u64, Tensor> {
+    above(roots, 0)
 }
 
 /// Every node that `roots` need and whose id is at least `oldest`, by id.
-fn above<'a>(roots: impl IntoIterator<Item = &'a Tensor>, oldest: u64) -> BTreeMap<u64, Tensor> {
+pub(crate) fn above<'a>(roots: impl IntoIterator<Item = &'a Tensor>, oldest: u64) -> BTreeMap<u64, Tensor> {
     let mut seen = BTreeMap::new();
     let mut stack: Vec<Tensor> = roots.into_iter().cloned().collect();
     while let Some(t) = stack.pop() {

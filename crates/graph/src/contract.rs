@@ -10,6 +10,7 @@
 //! contract::check_half(&Device::cpu(), &case).unwrap();
 //! ```
 
+use crate::autodiff::topological;
 use crate::reference::{Evaluator, evaluate};
 use crate::{Array, CompileOptions, DType, Data, Device, Program, State, Tensor, Updates, checked, gradients};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -158,16 +159,7 @@ impl Numbers {
 
 /// The leaves that some tensors need, by name: in a fixed order, so that a failure can be repeated.
 pub fn leaves_of(outputs: &[Tensor]) -> BTreeMap<String, Tensor> {
-    let (mut found, mut seen, mut stack) = (BTreeMap::new(), HashSet::new(), outputs.to_vec());
-    while let Some(t) = stack.pop() {
-        if seen.insert(t.id()) {
-            if let Some(name) = t.name() {
-                found.insert(name.to_string(), t.clone());
-            }
-            stack.extend(t.inputs().iter().cloned());
-        }
-    }
-    found
+    topological(outputs).into_values().filter_map(|t| Some((t.name()?.to_string(), t.clone()))).collect()
 }
 
 /// How much a case's inputs are scaled before the operation sees them: not 1, so that the gradient of what comes before
@@ -200,16 +192,8 @@ fn mid_graph_of(case: &OpCase, dtype: DType, scale: f64, large: f64) -> MidGraph
 /// The operations that the case and its gradients build, by [`crate::op::Op::name`]: what it covers.
 pub fn operations_of(case: &OpCase) -> HashSet<&'static str> {
     let MidGraph { inputs, loss, .. } = mid_graph(case);
-    let mut stack = gradients(&loss, &inputs.iter().collect::<Vec<_>>());
-    stack.push(loss);
-    let (mut seen, mut names) = (HashSet::new(), HashSet::new());
-    while let Some(t) = stack.pop() {
-        if seen.insert(t.id()) {
-            names.insert(t.op().name());
-            stack.extend(t.inputs().iter().cloned());
-        }
-    }
-    names
+    let grads = gradients(&loss, &inputs.iter().collect::<Vec<_>>());
+    topological(grads.iter().chain([&loss])).values().map(|t| t.op().name()).collect()
 }
 
 /// Values for the leaves of `outputs`. State leaves get 0.25, the case's inputs values from its domain.

@@ -100,6 +100,18 @@ pub trait View {
     }
 }
 
+/// The view that changes nothing.
+pub(crate) struct Same;
+
+impl View for Same {
+    fn map(&self, map: &IndexMap, _: &[usize], _: &[usize]) -> Option<IndexMap> {
+        Some(map.clone())
+    }
+    fn is_reshape(&self) -> bool {
+        true
+    }
+}
+
 /// A position in a tensor as a function of a kernel's index: one [`DimIndex`] for each dimension, valid where all guards
 /// hold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

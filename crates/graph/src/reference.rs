@@ -3,7 +3,7 @@
 use crate::Tensor;
 use crate::autodiff::topological;
 use crate::op::Array;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use wgrad_device::DType;
 
 /// Evaluates `outputs` in f64, with inputs and state bound by name.
@@ -31,8 +31,7 @@ impl Evaluator {
     /// # Panics
     /// As [`evaluate`].
     pub fn new(outputs: &[&Tensor], leaves: &HashMap<String, Array>) -> Evaluator {
-        let mut order = BTreeMap::new();
-        outputs.iter().for_each(|t| order.extend(topological(t)));
+        let order = topological(outputs.iter().copied());
         let places: HashMap<u64, usize> = order.keys().enumerate().map(|(place, &id)| (id, place)).collect();
         let nodes: Vec<Tensor> = order.into_values().collect();
         let arguments = nodes.iter().map(|t| t.inputs().iter().map(|i| places[&i.id()]).collect()).collect();

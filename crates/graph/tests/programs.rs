@@ -258,6 +258,8 @@ fn recomputation(device: &Device) {
     // Only the order differs in which the blocks' gradients are added.
     let scale = a.iter().fold(0f32, |m, x| m.max(x.abs()));
     assert!(scale > 1e-6 && a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5 * scale), "{scale}");
+    // Each part is copied once: a view of each of its two arguments.
+    assert_eq!(marked.dump(Dump::Graph).matches("= Again").count(), 2 * depth);
     let (plain, marked) = (plain.summary(), marked.summary());
     assert_eq!(plain.recomputed, None);
     let saved = marked.recomputed.expect("parts are marked");

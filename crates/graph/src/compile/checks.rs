@@ -21,10 +21,8 @@ pub(crate) struct IndexCheck {
 /// The checks of everything that `roots` need, and a u32 tensor with the number of faults of each, if there are any. Uses
 /// built at one place (in a loop over time, say) count as one.
 pub(super) fn faults(roots: &[&Tensor]) -> (Vec<IndexCheck>, Option<Tensor>) {
-    let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
-    roots.iter().for_each(|r| order.extend(topological(r)));
     let mut counts: BTreeMap<IndexCheck, Tensor> = BTreeMap::new();
-    for t in order.values() {
+    for t in topological(roots.iter().copied()).values() {
         let Some(&Checked { op, limit }) = t.op().downcast::<Checked>() else { continue };
         // What no index of 32 bits can pass needs no check.
         let Ok(end) = u32::try_from(limit) else { continue };

@@ -175,10 +175,7 @@ pub(crate) fn compile(
     let simple = simplify::simplify(&[&roots[..], &targets[..]].concat(), options.recompute);
     let (roots, targets) = simple.split_at(roots.len());
 
-    let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
-    for t in simple.iter() {
-        order.extend(topological(t));
-    }
+    let order = topological(&simple);
     let (inputs, states) = leaves(&order)?;
     let (groups, stored) = fuse::groups(&order, roots, options.fuse)?;
     if !adapter.f16

@@ -10,16 +10,13 @@ use crate::ops::matmul::MatMul;
 use crate::ops::pad::Pad;
 use crate::ops::permute::Permute;
 use crate::ops::slice::Slice;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use wgrad_device::kernels::ReduceOp;
 use wgrad_device::{Binary, Unary};
 
 /// Simplifies `roots` together; the results stand in the same order. Without `recompute`, marked parts are computed once.
 pub(super) fn simplify(roots: &[Tensor], recompute: bool) -> Vec<Tensor> {
-    let mut order: BTreeMap<u64, Tensor> = BTreeMap::new();
-    for r in roots {
-        order.extend(topological(r));
-    }
+    let order = topological(roots);
     let mut users: HashMap<u64, usize> = HashMap::new();
     for id in order.values().flat_map(|t| t.inputs()).chain(roots).map(|t| t.id()) {
         *users.entry(id).or_default() += 1;

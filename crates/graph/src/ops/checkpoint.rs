@@ -1,10 +1,10 @@
 //! Recomputation: a marked part of the graph is computed again in the backward pass instead of being kept in memory
 //! (Chen et al., "Training deep nets with sublinear memory cost", 2016).
 
-use crate::autodiff::{gradients_of, topological};
-use crate::op::{Array, IndexMap, Lower, Op, View};
+use crate::autodiff::{above, gradients_of};
+use crate::op::{Array, Lower, Op, Same};
 use crate::{OpCase, Tensor};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use wgrad_device::DType;
 
@@ -32,16 +32,7 @@ impl Op for Again {
         inputs[0].clone()
     }
     fn lower(&self) -> Lower<'_> {
-        Lower::View(self)
-    }
-}
-
-impl View for Again {
-    fn map(&self, map: &IndexMap, _: &[usize], _: &[usize]) -> Option<IndexMap> {
-        Some(map.clone())
-    }
-    fn is_reshape(&self) -> bool {
-        true
+        Lower::View(&Same)
     }
 }
 
@@ -61,14 +52,13 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// ```
 #[track_caller]
 pub fn checkpoint(body: impl FnOnce() -> Tensor) -> Tensor {
-    // Ids grow, so whatever is older than this comes from outside.
-    let start = Tensor::scalar(0.0f32).id();
+    // Whatever is older than this comes from outside.
+    let start = now();
     let value = body();
     if value.id() < start || value.name().is_some() {
         return value;
     }
-    let inside: Vec<Tensor> =
-        topological(&value).into_values().filter(|t| t.id() > start && t.name().is_none()).collect();
+    let inside: Vec<Tensor> = above([&value], start).into_values().filter(|t| t.name().is_none()).collect();
     let mut outside: HashMap<u64, Tensor> = HashMap::new();
     for t in inside.iter().flat_map(|t| t.inputs()) {
         if (t.id() < start || t.name().is_some()) && t.dtype().is_float() {
@@ -88,18 +78,19 @@ pub fn checkpoint(body: impl FnOnce() -> Tensor) -> Tensor {
         for t in &inside {
             copies.insert(t.id(), with_copies(t, &copies));
         }
+        let copied = now();
         let grads = gradients_of(&copies[&last.id()], &proxies.iter().collect::<Vec<_>>(), grad);
         // Gradient rules may hold values of the forward pass: their copies take their places.
-        let from = proxies.first().map_or(u64::MAX, Tensor::id);
-        let mut order = BTreeMap::new();
-        grads.iter().for_each(|g| order.extend(topological(g)));
-        for (id, t) in order {
-            if id > from && !copies.contains_key(&id) {
-                copies.insert(id, with_copies(&t, &copies));
-            }
+        for (id, t) in above(&grads, copied) {
+            copies.insert(id, with_copies(&t, &copies));
         }
         grads.iter().map(|g| Some(copies.get(&g.id()).unwrap_or(g).clone())).collect()
     })
+}
+
+/// An id that what was built before is below, and what is built later above: ids grow.
+fn now() -> u64 {
+    Tensor::scalar(0.0f32).id()
 }
 
 /// How many marked parts are computed again in a graph.

@@ -1,6 +1,6 @@
 //! Gradients other than the one that follows from the expression.
 
-use crate::op::{Array, IndexMap, Lower, Op, View};
+use crate::op::{Array, Lower, Op, Same};
 use crate::{OpCase, Tensor};
 use std::fmt;
 use std::sync::Arc;
@@ -55,16 +55,7 @@ impl Op for Custom {
         inputs[0].clone()
     }
     fn lower(&self) -> Lower<'_> {
-        Lower::View(self)
-    }
-}
-
-impl View for Custom {
-    fn map(&self, map: &IndexMap, _: &[usize], _: &[usize]) -> Option<IndexMap> {
-        Some(map.clone())
-    }
-    fn is_reshape(&self) -> bool {
-        true
+        Lower::View(&Same)
     }
 }
 
@@ -171,16 +162,7 @@ impl Op for StopGradient {
         inputs[0].clone()
     }
     fn lower(&self) -> Lower<'_> {
-        Lower::View(self)
-    }
-}
-
-impl View for StopGradient {
-    fn map(&self, map: &IndexMap, _: &[usize], _: &[usize]) -> Option<IndexMap> {
-        Some(map.clone())
-    }
-    fn is_reshape(&self) -> bool {
-        true
+        Lower::View(&Same)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Elements at computed positions, and their adjoint: sums of elements by position. What every gather and scatter is made
 //! of. The adjoint is a sum in fixed order, without atomics.
 
-use crate::op::{Array, IndexMap, Lower, Op, View};
+use crate::op::{Array, Lower, Op, Same};
 use crate::{OpCase, Tensor};
 use wgrad_device::DType;
 
@@ -60,16 +60,7 @@ impl Op for Checked {
         inputs[0].clone()
     }
     fn lower(&self) -> Lower<'_> {
-        Lower::View(self)
-    }
-}
-
-impl View for Checked {
-    fn map(&self, map: &IndexMap, _: &[usize], _: &[usize]) -> Option<IndexMap> {
-        Some(map.clone())
-    }
-    fn is_reshape(&self) -> bool {
-        true
+        Lower::View(&Same)
     }
 }
 
