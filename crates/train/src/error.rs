@@ -112,6 +112,26 @@ pub enum DataError {
         /// Number of classes.
         classes: usize,
     },
+    /// A picture file that is damaged, cut off, or of another kind.
+    #[error("cannot read the picture {}: {reason}", path.display())]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A picture file declares more pixels than are read.
+    #[error("the picture {} declares {width}x{height} pixels; at most {limit} in all are read", path.display())]
+    PictureTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Declared columns.
+        width: usize,
+        /// Declared rows.
+        height: usize,
+        /// Most pixels that are read.
+        limit: usize,
+    },
     /// The sizes that a data set was made with make no sense.
     #[error("data set {name}: {reason}")]
     Invalid {

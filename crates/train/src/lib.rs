@@ -11,6 +11,7 @@
 //! | [`tensors`] | from a device's state to named tensors, and back |
 //! | [`run_dir`] | a run's output directory: checkpoint and what resuming needs, crash-safe |
 //! | [`metrics`] | running means and `metrics.jsonl` |
+//! | [`picture`] | pictures: samples, boxes and masks as PNG files; PNG and JPEG read |
 //! | [`progress`] | bars or plain lines |
 //! | [`profile`] | the table of kernels |
 //! | [`options`] | the shared command line |
@@ -22,6 +23,7 @@ pub mod data;
 pub mod error;
 pub mod metrics;
 pub mod options;
+pub mod picture;
 pub mod profile;
 pub mod progress;
 pub mod rng;
@@ -36,6 +38,7 @@ pub use checkpoint::{LoadReport, TensorData, TensorMap};
 pub use error::{DataError, TrainError, exit_with};
 pub use metrics::{MetricsLog, Part, Record, Running};
 pub use options::{Dump, RunOptions};
+pub use picture::Picture;
 pub use progress::Progress;
 pub use run_dir::{Manifest, RunDir, Saved};
 pub use session::Session;
