@@ -75,6 +75,22 @@ impl MultiheadAttention {
         out.forward(&scope.enter("out_proj"), &joined)
     }
 
+    /// The weights by which [`MultiheadAttention::attend`] sums up values, [batch, heads, length_q, length_k], without dropout:
+    /// PyTorch's `need_weights=True, average_attn_weights=False`.
+    ///
+    /// # Panics
+    /// With an error that names the layer, if shapes do not fit.
+    #[track_caller]
+    pub fn weights(&self, scope: &Scope, query: &Tensor, key: &Tensor, value: &Tensor, options: &Attention) -> Tensor {
+        self.check(scope, query, key, value);
+        let [q, k, _] = self.project(scope, query, key, value);
+        let [batch, heads, length, _] = k.dims();
+        // Over the unit vectors as values, the weights themselves are the result.
+        let same = Tensor::iota([length, length], 0).equal(&Tensor::iota([length, length], 1)).cast(q.dtype());
+        let units = same.broadcast_to([batch, heads, length, length]);
+        q.attention(&k, &units, &Attention { dropout: None, ..options.clone() })
+    }
+
     #[track_caller]
     fn check(&self, scope: &Scope, query: &Tensor, key: &Tensor, value: &Tensor) {
         let name = scope.describe("MultiheadAttention");
@@ -144,7 +160,8 @@ impl Layer for MultiheadAttention {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wgrad_graph::{DType, checked};
+    use std::collections::HashMap;
+    use wgrad_graph::{Array, DType, checked, reference::evaluate};
 
     #[test]
     fn parameters_are_named_as_in_pytorch() {
@@ -166,6 +183,35 @@ mod tests {
         let layer = MultiheadAttention::new(6, 2).key_size(4).value_size(4).bias(false).dropout(0.5);
         layer.attend(&scope, &x, &memory, &memory, &Attention::default());
         assert_eq!(names(&scope).len(), 4);
+    }
+
+    /// Applied to the values, the weights give what attention gives.
+    #[test]
+    fn weights_are_those_of_attention() {
+        let x = Tensor::input("x", [2, 5, 6], DType::F32);
+        let mask = Tensor::input("mask", [2, 5], DType::U32);
+        let options = Attention { mask: Some(mask), causal: true, ..Attention::default() };
+        let (scope, layer) = (Scope::eval(), MultiheadAttention::new(6, 2));
+        let expected = layer.attend(&scope, &x, &x, &x, &options);
+        let weights = layer.weights(&scope, &x, &x, &x, &options);
+        assert_eq!(weights.shape(), [2, 2, 5, 5]);
+        let [.., v] = layer.project(&scope, &x, &x, &x);
+        let joined = weights.matmul(&v).permute(&[0, 2, 1, 3]).reshape([2, 5, 6]);
+        let got = Linear::new(6, 6).forward(&scope.enter("out_proj"), &joined);
+
+        let numbers = |shape: &[usize], seed: usize| {
+            let n = shape.iter().product::<usize>();
+            Array::new(shape, (0..n).map(|i| ((i * 37 + seed * 11) % 23) as f64 / 23.0 - 0.4).collect())
+        };
+        let mut leaves = HashMap::from([("x".to_string(), numbers(&[2, 5, 6], 0))]);
+        leaves.insert("mask".into(), Array::new([2, 5], vec![1., 1., 1., 0., 0., 1., 1., 0., 1., 1.]));
+        let params = scope.params();
+        leaves.extend(params.iter().enumerate().map(|(i, p)| (p.name().unwrap().into(), numbers(p.shape(), i + 1))));
+        let values = evaluate(&[&got, &expected, &weights], &leaves);
+        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(near(&values[0].data, &values[1].data));
+        let sums: Vec<f64> = values[2].data.chunks(5).map(|row| row.iter().sum()).collect();
+        assert!(near(&sums, &[1.0; 20]), "{sums:?}");
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Models, each built from [`wgrad_nn`] layers, with the parameter names of the ecosystem's published checkpoints.
 
+pub mod bert;
 mod error;
 pub mod resnet;
+pub mod vit;
 
+pub use bert::{Bert, BertClassifier, BertPreTraining};
 pub use error::ZooError;
 pub use resnet::ResNet;
+pub use vit::Vit;

@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 pub use support::{Backend, Golden, Leaves, Session, assert_close};
-use wgrad_graph::{DType, Tensor, Updates, gradients};
+use wgrad_graph::{Array, DType, Tensor, Updates, gradients};
 use wgrad_nn::Scope;
 
 /// The file `tests/golden/{name}.safetensors` of this crate.
@@ -42,11 +42,21 @@ pub fn check_step(file: &Golden, leaves: &Leaves, scope: &Scope, step: &Step) {
     let names: Vec<String> = written.map(|s| s.name().unwrap().to_string()).collect();
     let new: Vec<&String> = names.iter().filter(|n| file.has(&format!("new.{n}"))).collect();
 
+    let largest =
+        file.names().iter().filter(|n| n.starts_with("grad.")).fold(0.0, |m: f64, n| m.max(greatest(file.get(n))));
+
     for &backend in Backend::all() {
         let mut session = Session::new(backend, &roots, &step.updates, leaves);
         let values = session.run(leaves);
         for ((name, _), value) in expected.iter().zip(&values) {
-            assert_close(&format!("{name} on {backend}"), value, file.get(name), backend.tolerance());
+            let (what, theirs) = (format!("{name} on {backend}"), file.get(name));
+            if name.starts_with("grad.") && greatest(theirs) < 1e-14 * largest {
+                // What PyTorch's f64 has there is the rounding of a 0 (a bias of attention's keys changes nothing): to be
+                // small beside the other gradients is all that can be asked.
+                assert!(greatest(value) <= backend.tolerance() * largest, "{what}: {} is not near 0", greatest(value));
+                continue;
+            }
+            assert_close(&what, value, theirs, backend.tolerance());
         }
         for name in &new {
             let name = format!("new.{name}");
@@ -68,6 +78,11 @@ pub fn check_step(file: &Golden, leaves: &Leaves, scope: &Scope, step: &Step) {
     for tensor in scope.tensors() {
         assert!(leaves.contains_key(tensor.name().unwrap()), "{:?} is not in the file", tensor.name());
     }
+}
+
+/// The greatest absolute value; NaN counts as the greatest of all.
+fn greatest(array: &Array) -> f64 {
+    array.data.iter().fold(0.0, |m: f64, x| if x.is_nan() { f64::INFINITY } else { m.max(x.abs()) })
 }
 
 /// The file's `eval.<name>` for each of these values.
