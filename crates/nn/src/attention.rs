@@ -19,12 +19,14 @@ pub struct MultiheadAttention {
     bias: bool,
     key_size: usize,
     value_size: usize,
+    out_init: WeightInit,
 }
 
 impl MultiheadAttention {
     /// `heads` heads of `size / heads` each.
     pub fn new(size: usize, heads: usize) -> MultiheadAttention {
-        MultiheadAttention { size, heads, dropout: 0.0, bias: true, key_size: size, value_size: size }
+        let out_init = WeightInit::TorchDefault;
+        MultiheadAttention { size, heads, dropout: 0.0, bias: true, key_size: size, value_size: size, out_init }
     }
 
     /// In training, drops weights with this probability.
@@ -51,6 +53,13 @@ impl MultiheadAttention {
         self
     }
 
+    /// What `out_proj.weight` starts as: a linear layer's default unless said otherwise. (`torch.nn.Transformer` makes it
+    /// Xavier-uniform.)
+    pub fn out_init(mut self, init: WeightInit) -> Self {
+        self.out_init = init;
+        self
+    }
+
     /// Attention of `query` [batch, length_q, size] over `key` [batch, length_k, key_size] and `value` [batch, length_k,
     /// value_size]: [batch, length_q, size]. The options' scale, masks and bias go to [`Tensor::attention`]; their dropout is
     /// replaced by the layer's own.
@@ -72,6 +81,7 @@ impl MultiheadAttention {
         let joined = q.attention(&k, &v, &options).permute(&[0, 2, 1, 3]).reshape(query.shape());
         // PyTorch starts this bias at 0, unlike a linear layer's.
         let out = Linear::new(self.size, self.size).bias(self.bias).bias_init(Init::Constant(0.0));
+        let out = out.weight_init(self.out_init.clone());
         out.forward(&scope.enter("out_proj"), &joined)
     }
 

@@ -2,10 +2,14 @@
 
 pub mod bert;
 mod error;
+pub mod gpt;
 pub mod resnet;
+pub mod transformer;
 pub mod vit;
 
 pub use bert::{Bert, BertClassifier, BertPreTraining};
 pub use error::ZooError;
+pub use gpt::Gpt;
 pub use resnet::ResNet;
+pub use transformer::Transformer;
 pub use vit::Vit;
