@@ -5,6 +5,7 @@ mod error;
 pub mod gpt;
 pub mod resnet;
 pub mod transformer;
+pub mod unet;
 pub mod vit;
 
 pub use bert::{Bert, BertClassifier, BertPreTraining};
@@ -12,4 +13,5 @@ pub use error::ZooError;
 pub use gpt::Gpt;
 pub use resnet::ResNet;
 pub use transformer::Transformer;
+pub use unet::UNet;
 pub use vit::Vit;

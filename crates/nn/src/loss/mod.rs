@@ -10,12 +10,14 @@ mod margin;
 mod overlap;
 mod pairs;
 mod regression;
+mod segmentation;
 
 pub use binary::{Bce, Focal, bce, bce_with_logits, focal, sigmoid_focal};
 pub use margin::{MultiMargin, hinge, hinge_embedding, margin_ranking, multi_margin, soft_margin, squared_hinge};
 pub use overlap::{Dice, dice, kl_div};
 pub use pairs::{TripletMargin, contrastive, cosine_embedding, triplet_margin};
 pub use regression::{GaussianNll, PoissonNll, gaussian_nll, huber, l1, log_cosh, mse, poisson_nll, smooth_l1};
+pub use segmentation::{Segmentation, class_dice, overlap_counts, pixel_cross_entropy, segmentation};
 pub use wgrad_graph::Reduction;
 
 use wgrad_graph::{DType, OpCase, Tensor, fail};
@@ -72,7 +74,8 @@ fn above_zero(x: &Tensor) -> Tensor {
 }
 
 pub(crate) fn cases() -> Vec<OpCase> {
-    [regression::cases(), binary::cases(), margin::cases(), pairs::cases(), overlap::cases()].concat()
+    [regression::cases(), binary::cases(), margin::cases(), pairs::cases(), overlap::cases(), segmentation::cases()]
+        .concat()
 }
 
 /// Cases of a loss of two arguments of one shape, under each reduction.
