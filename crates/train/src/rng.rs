@@ -16,6 +16,8 @@ pub enum Purpose {
     Augment = 2,
     /// Splitting a data set.
     Split = 3,
+    /// Making up one example.
+    Generate = 4,
 }
 
 /// The random words of one (seed, purpose, epoch, index).
@@ -59,6 +61,20 @@ impl Stream {
                 return (product >> 32) as u32;
             }
         }
+    }
+
+    /// A number from `lo` up to, but not, `hi`, each with the same probability. (Rounding may give `hi` where it is much
+    /// larger than the difference.)
+    pub fn uniform(&mut self, lo: f32, hi: f32) -> f32 {
+        lo + (hi - lo) * ((self.word() >> 8) as f32 / (1 << 24) as f32)
+    }
+
+    /// A number of the normal distribution with mean 0 and standard deviation 1 (Box and Muller's method).
+    pub fn normal(&mut self) -> f32 {
+        // Never 0, so that the logarithm is finite.
+        let distance = (f64::from(self.word()) + 1.0) / 4_294_967_296.0;
+        let angle = f64::from(self.word()) / 4_294_967_296.0;
+        ((-2.0 * distance.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()) as f32
     }
 
     /// Brings `items` into a random order (Fisher-Yates), each order with the same probability.
@@ -111,6 +127,24 @@ mod tests {
         assert!(multiples.abs_diff(20_000) < 600, "{multiples} multiples of three");
         assert_eq!(stream.below(1), 0);
         assert_eq!(stream.below(0), 0);
+    }
+
+    #[test]
+    fn uniform_and_normal_have_their_moments() {
+        let mut stream = Stream::new(13, Purpose::Generate, 0, 0);
+        let moments = |values: &[f64]| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (mean, values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64)
+        };
+        let uniform: Vec<f64> = (0..40_000).map(|_| f64::from(stream.uniform(-1.0, 2.0))).collect();
+        assert!(uniform.iter().all(|v| (-1.0..2.0).contains(v)));
+        let (mean, variance) = moments(&uniform);
+        assert!((mean - 0.5).abs() < 0.02 && (variance - 0.75).abs() < 0.02, "{mean} {variance}");
+        let normal: Vec<f64> = (0..40_000).map(|_| f64::from(stream.normal())).collect();
+        let (mean, variance) = moments(&normal);
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+        let beyond = normal.iter().filter(|v| v.abs() > 2.0).count();
+        assert!(beyond.abs_diff(1820) < 210, "{beyond} of 40000 beyond two standard deviations");
     }
 
     #[test]
