@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use wgrad::prelude::*;
-use wgrad::train::data::{self, Augment, ImageDataset, Loader, LoaderOptions, Normalize};
+use wgrad::train::data::{self, Augment, ImageDataset, ImageSource, Loader, LoaderOptions, Normalize};
 use wgrad::train::exit_with;
 use wgrad::zoo::ResNet;
 use wgrad::zoo::resnet::{CIFAR_DEPTHS, IMAGENET_DEPTHS};
@@ -76,9 +76,10 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let seed = options.seed.unwrap_or(0);
 
     let normalize = Normalize::measured(&data.train);
-    let learn = LoaderOptions::train(batch_size, seed, defaults.augment, normalize.clone());
-    let train = Loader::new(data.train, learn)?;
-    let test = Loader::new(data.test, LoaderOptions::test(batch_size, normalize))?;
+    let class_names = data.train.class_names().to_vec();
+    let train = ImageSource::new(data.train, defaults.augment, &normalize)?;
+    let train = Loader::new(train, LoaderOptions::train(batch_size, seed))?;
+    let test = Loader::new(ImageSource::plain(data.test, &normalize)?, LoaderOptions::test(batch_size))?;
 
     let device = Device::open(options.device.parse()?)?;
     let model = if CIFAR_DEPTHS.contains(&args.depth) {
@@ -96,7 +97,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
     // The first twentieth of the way up to the learning rate, the rest down to nothing.
     let steps = (epochs * train.batches_per_epoch()) as u64;
     let warm_up = steps / 20;
-    let trainer = Trainer::new(&device, model_name, model, optimizer)
+    let task = Classifier::new(model, optimizer).confusion(&class_names);
+    let trainer = Trainer::new(&device, model_name, task)
         .schedule(Schedule::cosine(lr, steps - warm_up).warm_up(warm_up, 0.1))
         .epochs(epochs)
         .setting("lr", lr)

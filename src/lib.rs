@@ -51,5 +51,5 @@ pub mod prelude {
         Scope, Sequential,
     };
     #[doc(no_inline)]
-    pub use wgrad_train::{RunOptions, Trainer};
+    pub use wgrad_train::{Classifier, RunOptions, Trainer};
 }

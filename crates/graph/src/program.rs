@@ -335,7 +335,8 @@ pub enum Data<'a> {
 }
 
 impl Data<'_> {
-    fn dtype(&self) -> DType {
+    /// The elements' type.
+    pub fn dtype(&self) -> DType {
         match self {
             Data::F32(_) => DType::F32,
             Data::F16(_) => DType::F16,

@@ -169,13 +169,18 @@ pub enum TrainError {
     /// Compiling or running a program.
     #[error(transparent)]
     Graph(#[from] wgrad_graph::Error),
-    /// The loss is NaN or infinite: the run has diverged.
-    #[error("the {part} loss is {loss} at step {step}, with learning rate {lr}: choose a smaller --lr; {kept}")]
+    /// A task without a training phase.
+    #[error("the task has no training phase: there is nothing to train")]
+    NoPhases,
+    /// The loss, or another score, is NaN or infinite: the run has diverged.
+    #[error("the {part} {name} is {value} at step {step}, with learning rate {lr}: choose a smaller --lr; {kept}")]
     NotFinite {
-        /// The loss of which part of the data.
+        /// On which part of the data.
         part: &'static str,
-        /// The loss.
-        loss: f64,
+        /// Which score.
+        name: String,
+        /// Its value.
+        value: f64,
         /// Which step, counted from one.
         step: u64,
         /// Its learning rate.

@@ -36,10 +36,10 @@ pub mod trainer;
 
 pub use checkpoint::{LoadReport, TensorData, TensorMap};
 pub use error::{DataError, TrainError, exit_with};
-pub use metrics::{MetricsLog, Part, Record, Running};
+pub use metrics::{MetricsLog, Part, Record, Running, Scores};
 pub use options::{Dump, RunOptions};
 pub use picture::Picture;
 pub use progress::Progress;
 pub use run_dir::{Manifest, RunDir, Saved};
 pub use session::Session;
-pub use trainer::{Report, Trainer};
+pub use trainer::{Classifier, Report, Task, Trainer};

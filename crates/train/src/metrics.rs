@@ -1,49 +1,109 @@
 //! How the training goes: running means, and `metrics.jsonl`.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::atomic;
 use crate::error::TrainError;
 
-/// Mean loss and accuracy over the batches added so far, weighted by their size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Numbers that tell how good a model is, by name, in an order that stays: "loss", "accuracy" and the like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores(Vec<(String, f64)>);
+
+impl Scores {
+    /// Adds a score, or replaces it.
+    pub fn set(&mut self, name: impl Into<String>, value: f64) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some(found) => found.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The score of this name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// All scores in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+}
+
+impl<N: Into<String>> FromIterator<(N, f64)> for Scores {
+    fn from_iter<I: IntoIterator<Item = (N, f64)>>(scores: I) -> Self {
+        Self(scores.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+/// In words: `loss 0.1234, accuracy 0.9876`.
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, value)) in self.iter().enumerate() {
+            write!(f, "{}{name} {value:.4}", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Scores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scores {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Scores;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("numbers by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scores, A::Error> {
+                let mut scores = Scores::default();
+                while let Some((name, value)) = map.next_entry::<String, Option<f64>>()? {
+                    scores.0.push((name, value.unwrap_or(f64::NAN)));
+                }
+                Ok(scores)
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Means over the batches added so far, weighted by their size.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Running {
-    #[serde(deserialize_with = "null_is_nan")]
-    loss_sum: f64,
-    correct: u64,
-    examples: u64,
+    sums: Scores,
+    examples: Scores,
 }
 
 impl Running {
-    /// Adds a batch: its mean loss, how many examples were right, and how many there were.
-    pub fn add(&mut self, mean_loss: f64, correct: u64, examples: u64) {
-        self.loss_sum += mean_loss * examples as f64;
-        self.correct += correct;
-        self.examples += examples;
+    /// Adds a batch's mean.
+    pub fn add(&mut self, name: &str, mean: f64, examples: u64) {
+        let sum = self.sums.get(name).unwrap_or(0.0) + mean * examples as f64;
+        let count = self.examples.get(name).unwrap_or(0.0) + examples as f64;
+        self.sums.set(name, sum);
+        self.examples.set(name, count);
     }
 
-    /// Mean loss of an example; NaN when there was none.
-    pub fn loss(&self) -> f64 {
-        self.loss_sum / self.examples as f64
+    /// The means.
+    pub fn means(&self) -> Scores {
+        self.sums.iter().zip(self.examples.iter()).map(|((name, sum), (_, count))| (name, sum / count)).collect()
     }
 
-    /// Share of examples that were right; NaN when there was none.
-    pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.examples as f64
-    }
-
-    /// How many examples were added.
-    pub fn examples(&self) -> u64 {
-        self.examples
-    }
-
-    /// Gives what was added so far, and starts anew.
-    pub fn take(&mut self) -> Self {
-        std::mem::take(self)
+    /// Gives the means so far, and starts anew.
+    pub fn take(&mut self) -> Scores {
+        std::mem::take(self).means()
     }
 }
 
@@ -66,13 +126,11 @@ pub struct Record {
     pub epoch: usize,
     /// Which part of the data.
     pub split: Part,
-    /// Mean loss.
+    /// Means over the examples that the line is about, each a field of its own.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// The learning rate of the last step; NaN where there is none, or several.
     #[serde(deserialize_with = "null_is_nan")]
-    pub loss: f64,
-    /// Share of right answers.
-    #[serde(deserialize_with = "null_is_nan")]
-    pub accuracy: f64,
-    /// The learning rate of the last step.
     pub lr: f64,
     /// Speed: the only field that two equal runs do not share.
     #[serde(deserialize_with = "null_is_nan")]
@@ -186,8 +244,7 @@ mod tests {
             step,
             epoch: 1,
             split: if step.is_multiple_of(2) { Part::Test } else { Part::Train },
-            loss: 1.0 / step as f64,
-            accuracy: 0.5,
+            scores: [("loss", 1.0 / step as f64), ("accuracy", 0.5)].into_iter().collect(),
             lr: 0.1,
             examples_per_second: 100.0,
         }
@@ -202,11 +259,12 @@ mod tests {
     #[test]
     fn running_means_are_weighted() {
         let mut running = Running::default();
-        assert!(running.loss().is_nan());
-        running.add(1.0, 3, 4);
-        running.add(4.0, 1, 2);
-        assert_eq!((running.loss(), running.accuracy(), running.examples()), (2.0, 4.0 / 6.0, 6));
-        assert_eq!(running.take().examples(), 6);
+        assert_eq!(running.means().to_string(), "");
+        running.add("loss", 1.0, 4);
+        running.add("accuracy", 0.75, 4);
+        running.add("loss", 4.0, 2);
+        assert_eq!(running.means().iter().collect::<Vec<_>>(), [("loss", 2.0), ("accuracy", 0.75)]);
+        assert_eq!(running.take().to_string(), "loss 2.0000, accuracy 0.7500");
         assert_eq!(running, Running::default());
     }
 
@@ -223,13 +281,17 @@ mod tests {
     fn numbers_come_back_to_the_last_bit_and_nan_as_nan() {
         for loss in [0.1 + 0.2, 1e-300, f64::MAX, 2.2250738585072014e-308, 0.999_999_999_999_999_9] {
             let mut running = Running::default();
-            running.add(loss, 1, 1);
+            running.add("loss", loss, 1);
             let json = serde_json::to_string(&running).unwrap();
             assert_eq!(serde_json::from_str::<Running>(&json).unwrap(), running);
+            let line = Record { scores: running.means(), ..record(1) };
+            let json = serde_json::to_string(&line).unwrap();
+            assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), line);
         }
-        let json = serde_json::to_string(&Record { loss: f64::NAN, ..record(1) }).unwrap();
+        let lost = [("loss", f64::NAN)].into_iter().collect();
+        let json = serde_json::to_string(&Record { scores: lost, ..record(1) }).unwrap();
         assert!(json.contains(r#""loss":null"#));
-        assert!(serde_json::from_str::<Record>(&json).unwrap().loss.is_nan());
+        assert!(serde_json::from_str::<Record>(&json).unwrap().scores.get("loss").unwrap().is_nan());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::error::TrainError;
 use crate::metrics::Running;
 
 /// The version of the manifest that this library writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const MODEL: &str = "last.safetensors";
 const STATE: &str = "last.state.safetensors";
@@ -41,9 +41,9 @@ pub struct Manifest {
     pub batch: usize,
     /// Steps done in all.
     pub step: u64,
-    /// The best test accuracy so far.
-    pub best_accuracy: Option<f64>,
-    /// Loss and accuracy since the last record in the metrics.
+    /// The best score at the end of an epoch so far, of the score that the task is judged by.
+    pub best: Option<f64>,
+    /// Sums of the training scores since the last record in the metrics.
     pub running: Running,
     /// Lines of the metrics file that belong to the steps done.
     pub metrics_lines: u64,
@@ -83,7 +83,7 @@ impl Manifest {
             epoch: 0,
             batch: 0,
             step: 0,
-            best_accuracy: None,
+            best: None,
             running: Running::default(),
             metrics_lines: 0,
             options: BTreeMap::new(),
@@ -101,7 +101,8 @@ impl Manifest {
             Some(format) => return Err(unsound(format!("its format is {format}, and {FORMAT} is needed"))),
             None => return Err(unsound("it names no format".into())),
         }
-        serde_json::from_value(value).map_err(|e| unsound(e.to_string()))
+        // From the bytes: a `Value` would lose the order of the scores.
+        serde_json::from_slice(&bytes).map_err(|e| unsound(e.to_string()))
     }
 
     /// Fails unless the saved run's settings are those in `given`; a setting that only one of them has counts as

@@ -9,8 +9,8 @@ fn tensors(value: f32) -> TensorMap {
 fn manifest(step: u64) -> Manifest {
     let mut manifest = Manifest::new("resnet20", "digits", u64::MAX);
     manifest.step = step;
-    manifest.best_accuracy = Some(0.1 + 0.2);
-    manifest.running.add(1.0 / 3.0, 5, 16);
+    manifest.best = Some(0.1 + 0.2);
+    manifest.running.add("loss", 1.0 / 3.0, 16);
     manifest.options.insert("batch-size".into(), "64".into());
     manifest
 }
@@ -187,7 +187,7 @@ fn changed_or_missing_files_are_refused() {
         assert!(matches!(refused(name, None), TrainError::Io { action: "read", .. }));
     }
     assert!(matches!(refused(MANIFEST, None), TrainError::NothingToResume { .. }));
-    for content in ["", "{", "[1]", "{\"format\": 1}", "{\"format\": 99}", "{\"format\": \"1\"}"] {
+    for content in ["", "{", "[1]", "{\"format\": 2}", "{\"format\": 99}", "{\"format\": \"1\"}"] {
         let error = refused(MANIFEST, Some(content.as_bytes()));
         assert!(matches!(error, TrainError::Manifest { .. }), "{content}: {error}");
     }

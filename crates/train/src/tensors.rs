@@ -58,6 +58,33 @@ pub fn import<'a>(
     Ok(())
 }
 
+/// Replaces those of the state's tensors of these names that `from` has in the same shape, and tells what did not fit. Other
+/// floating-point types are converted.
+///
+/// `path` (where `from` was read) and `model` are for the error.
+///
+/// # Errors
+/// If not one of them fits, a tensor is of another kind, or the device fails.
+pub fn load_fitting<'a>(
+    state: &mut State,
+    names: impl IntoIterator<Item = &'a str>,
+    from: &TensorMap,
+    path: &Path,
+    model: &str,
+) -> Result<LoadReport, TrainError> {
+    let names: Vec<&str> = names.into_iter().collect();
+    let shapes = state.tensors().filter(|(name, ..)| names.contains(name));
+    let expected = shapes.map(|(name, shape, _)| (name.to_string(), shape.to_vec())).collect();
+    let report = LoadReport::compare(&expected, from);
+    let fits = |name: &&String| from.get(*name).is_some_and(|tensor| tensor.shape == expected[*name]);
+    let fitting: Vec<&str> = expected.keys().filter(fits).map(String::as_str).collect();
+    if fitting.is_empty() {
+        return Err(TrainError::OtherTensors { path: path.into(), model: model.into(), report: report.to_string() });
+    }
+    import(state, fitting, from, path, model)?;
+    Ok(report)
+}
+
 /// How files hold a type. Truth values are words of 0 and 1, as on the device.
 fn stored_as(dtype: DType) -> Dtype {
     match dtype {

@@ -37,6 +37,19 @@ pub fn correct(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.argmax(&[1]).equal(labels).cast(DType::F32).sum_all()
 }
 
+/// How many of the logits [N, C] have fewer than `k` that are greater than the one at the class that `labels` (u32, [N]) names,
+/// as f32: with `k` = 5 and divided by the number of labels, the top-5 accuracy. Of equal logits all count as right.
+#[track_caller]
+pub fn correct_in_top(logits: &Tensor, labels: &Tensor, k: usize) -> Tensor {
+    if logits.rank() != 2 || labels.shape() != &logits.shape()[..1] || labels.dtype() != DType::U32 || k == 0 {
+        let given = format!("logits {:?}, labels {} {:?}, k = {k}", logits.shape(), labels.dtype(), labels.shape());
+        fail("correct_in_top", format!("logits [N, C], labels u32 [N] and k of at least 1 expected, not {given}"));
+    }
+    let right = logits.gather(1, &labels.unsqueeze(1)).broadcast_to(logits.shape());
+    let above = logits.gt(&right).cast(DType::F32).sum(&[1]);
+    above.lt(&Tensor::scalar(k as f32)).cast(DType::F32).sum_all()
+}
+
 /// Prediction and target in f32, and the type that the result is to have: losses of f16 are rounded once, at the end.
 ///
 /// # Panics

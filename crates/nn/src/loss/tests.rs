@@ -163,6 +163,8 @@ fn bad_arguments_are_named() {
         );
     }
     assert!(checked(|| correct(&a, &b)).is_err());
+    assert!(checked(|| correct_in_top(&two, &labels, 0)).is_err());
+    assert!(checked(|| correct_in_top(&a, &labels, 1)).is_err());
     assert!(checked(|| Reduction::BatchMean.apply(Tensor::scalar(1f32))).is_err());
 }
 
@@ -174,4 +176,18 @@ fn counts_right_answers() {
         ("y".to_string(), Array::new([3], vec![1.0, 1.0, 1.0])),
     ]);
     assert_eq!(evaluate(&[&correct(&x, &y)], &leaves)[0].data, [2.0]);
+}
+
+#[test]
+fn counts_answers_near_the_top() {
+    let (x, y) = (Tensor::input("x", [3, 4], DType::F32), Tensor::input("y", [3], DType::U32));
+    // The right ones are second, first and last.
+    let logits = vec![0.1, 0.2, 0.3, -1.0, 9.0, 5.0, 6.0, 7.0, 0.0, 1.0, 2.0, 3.0];
+    let leaves = HashMap::from([
+        ("x".to_string(), Array::new([3, 4], logits)),
+        ("y".to_string(), Array::new([3], vec![1.0, 0.0, 0.0])),
+    ]);
+    let counts: Vec<Tensor> = (1..=4).map(|k| correct_in_top(&x, &y, k)).collect();
+    let counts = evaluate(&counts.iter().collect::<Vec<_>>(), &leaves);
+    assert_eq!(counts.iter().map(|c| c.data[0]).collect::<Vec<_>>(), [1.0, 2.0, 2.0, 3.0]);
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use super::augment::{Augment, Normalize};
-use super::dataset::ImageDataset;
+use wgrad_graph::{DType, Data};
+
+use super::source::{Example, Field, Source, Values, place};
 use crate::error::DataError;
 use crate::rng::{Purpose, Stream};
 
@@ -17,7 +18,7 @@ use crate::rng::{Purpose, Stream};
 const AHEAD: usize = 2;
 
 /// What a [`Loader`] does with a data set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderOptions {
     /// Examples in a batch.
     pub batch_size: usize,
@@ -27,57 +28,84 @@ pub struct LoaderOptions {
     pub shuffle: bool,
     /// Leaves out the last batch where it is smaller than the others.
     pub drop_last: bool,
-    /// Random changes to the images.
-    pub augment: Augment,
-    /// The scale of the values.
-    pub normalize: Normalize,
 }
 
 impl LoaderOptions {
     /// For learning: in random order, whole batches only.
-    pub fn train(batch_size: usize, seed: u64, augment: Augment, normalize: Normalize) -> Self {
-        Self { batch_size, seed, shuffle: true, drop_last: true, augment, normalize }
+    pub fn train(batch_size: usize, seed: u64) -> Self {
+        Self { batch_size, seed, shuffle: true, drop_last: true }
     }
 
-    /// For judging: every example once, in order, unchanged; the last batch may be smaller.
-    pub fn test(batch_size: usize, normalize: Normalize) -> Self {
-        Self { batch_size, seed: 0, shuffle: false, drop_last: false, augment: Augment::default(), normalize }
+    /// For judging: every example once, in order; the last batch may be smaller.
+    pub fn test(batch_size: usize) -> Self {
+        Self { batch_size, seed: 0, shuffle: false, drop_last: false }
     }
 }
 
 /// Prepared examples. Its buffers go back to the loader when it is dropped.
 #[derive(Debug)]
 pub struct Batch {
-    /// The images' values, of `shape`.
-    pub images: Vec<f32>,
-    /// Their labels.
-    pub labels: Vec<u32>,
-    /// Batch, channels, height, width.
-    pub shape: [usize; 4],
     /// The batch's place in its epoch, from 0.
     pub index: usize,
-    home: Sender<Buffers>,
+    fields: Arc<[Field]>,
+    values: Vec<Values>,
+    len: usize,
+    home: Sender<Vec<Values>>,
 }
-
-type Buffers = (Vec<f32>, Vec<u32>);
 
 impl Batch {
     /// Examples in this batch.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.len
     }
 
     /// Whether there are none; loaders give no such batch.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len == 0
+    }
+
+    /// Each field's name, its shape with the batch in front, and its type.
+    pub fn shapes(&self) -> Vec<(&'static str, Vec<usize>, DType)> {
+        shapes(&self.fields, self.len)
+    }
+
+    /// The f32 field `name` of all examples.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    pub fn f32(&self, name: &str) -> &[f32] {
+        match &self.values[place(&self.fields, name).0] {
+            Values::F32(values) => values,
+            Values::U32(_) => panic!("the field \"{name}\" is of u32"),
+        }
+    }
+
+    /// The u32 field `name` of all examples.
+    ///
+    /// # Panics
+    /// If there is no such field.
+    pub fn u32(&self, name: &str) -> &[u32] {
+        match &self.values[place(&self.fields, name).0] {
+            Values::U32(values) => values,
+            Values::F32(_) => panic!("the field \"{name}\" is of f32"),
+        }
+    }
+
+    /// All fields, as a program takes them.
+    pub fn inputs(&self) -> Vec<(&str, Data<'_>)> {
+        self.fields.iter().zip(&self.values).map(|(field, values)| (field.name, values.data())).collect()
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
         // Nobody there to take them: they are freed.
-        let _ = self.home.send((std::mem::take(&mut self.images), std::mem::take(&mut self.labels)));
+        let _ = self.home.send(std::mem::take(&mut self.values));
     }
+}
+
+fn shapes(fields: &[Field], examples: usize) -> Vec<(&'static str, Vec<usize>, DType)> {
+    fields.iter().map(|f| (f.name, [&[examples], &f.shape[..]].concat(), f.dtype)).collect()
 }
 
 /// Makes batches of a data set, epoch by epoch.
@@ -88,45 +116,51 @@ pub struct Loader {
 
 /// All that the background thread needs.
 struct Job {
-    dataset: Arc<dyn ImageDataset>,
+    source: Arc<dyn Source>,
+    fields: Arc<[Field]>,
     options: LoaderOptions,
-    tables: Vec<[f32; 256]>,
 }
 
 impl Loader {
-    /// A loader over `dataset`.
+    /// A loader over `source`.
     ///
     /// # Errors
     /// When not even one batch can be made: a batch size of 0, no examples, or fewer than a batch where the last batch
-    /// is left out; and when `normalize` has another number of channels.
-    pub fn new(dataset: Arc<dyn ImageDataset>, options: LoaderOptions) -> Result<Self, DataError> {
-        let [channels, ..] = dataset.shape();
-        let (examples, size) = (dataset.len(), options.batch_size);
+    /// is left out.
+    pub fn new(source: impl Source + 'static, options: LoaderOptions) -> Result<Self, DataError> {
+        Self::shared(Arc::new(source), options)
+    }
+
+    /// A loader over a source that others use as well.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn shared(source: Arc<dyn Source>, options: LoaderOptions) -> Result<Self, DataError> {
+        let (examples, size) = (source.len(), options.batch_size);
         let reason = if size == 0 {
             "a batch size of 0 trains nothing".into()
         } else if examples == 0 {
             "there are no examples".into()
+        } else if u32::try_from(examples).is_err() {
+            format!("{examples} examples are more than 2^32 - 1")
         } else if options.drop_last && size > examples {
             format!("a batch of {size} is larger than the {examples} examples: choose a smaller batch size")
-        } else if options.normalize.mean.len() != channels || options.normalize.std.len() != channels {
-            let given = options.normalize.mean.len();
-            format!("images of {channels} channels cannot be normalised by the statistics of {given}")
         } else {
-            let tables = options.normalize.tables();
-            return Ok(Self { job: Arc::new(Job { dataset, options, tables }) });
+            let fields = source.fields().into();
+            return Ok(Self { job: Arc::new(Job { source, fields, options }) });
         };
-        Err(DataError::Invalid { name: dataset.name().into(), reason })
+        Err(DataError::Invalid { name: source.name().into(), reason })
     }
 
     /// Batches in an epoch.
     pub fn batches_per_epoch(&self) -> usize {
-        let (examples, size) = (self.job.dataset.len(), self.job.options.batch_size);
+        let (examples, size) = (self.job.source.len(), self.job.options.batch_size);
         if self.job.options.drop_last { examples / size } else { examples.div_ceil(size) }
     }
 
     /// Examples that an epoch's batches hold together.
     pub fn examples_per_epoch(&self) -> usize {
-        let (examples, size) = (self.job.dataset.len(), self.job.options.batch_size);
+        let (examples, size) = (self.job.source.len(), self.job.options.batch_size);
         if self.job.options.drop_last { examples / size * size } else { examples }
     }
 
@@ -136,8 +170,13 @@ impl Loader {
     }
 
     /// The data set.
-    pub fn dataset(&self) -> &Arc<dyn ImageDataset> {
-        &self.job.dataset
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.job.source
+    }
+
+    /// Each field's name, its shape in a whole batch, and its type.
+    pub fn shapes(&self) -> Vec<(&'static str, Vec<usize>, DType)> {
+        shapes(&self.job.fields, self.job.options.batch_size.min(self.job.source.len()))
     }
 
     /// The batches of `epoch`, from batch `first` on: 0 for the whole epoch, more to go on where a run stopped.
@@ -159,7 +198,7 @@ impl Loader {
 impl Job {
     /// The order of the examples in an epoch.
     fn order(&self, epoch: usize) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.dataset.len() as u32).collect();
+        let mut order: Vec<u32> = (0..self.source.len() as u32).collect();
         if self.options.shuffle {
             Stream::new(self.options.seed, Purpose::Shuffle, epoch, 0).shuffle(&mut order);
         }
@@ -168,13 +207,12 @@ impl Job {
 
     fn work(&self, epoch: usize, indices: std::ops::Range<usize>, batches: &SyncSender<Result<Batch, DataError>>) {
         let (home, returned) = channel();
-        let mut image = Vec::new();
         // A data set of the user's own may panic: that is handed over as an error, as any other failure.
         let done = catch_unwind(AssertUnwindSafe(|| {
             let order = self.order(epoch);
             for index in indices {
                 let buffers = returned.try_recv().unwrap_or_default();
-                let batch = self.batch(epoch, index, &order, buffers, &mut image, home.clone());
+                let batch = self.batch(epoch, index, &order, buffers, home.clone());
                 let failed = batch.is_err();
                 // A loader that was dropped does not listen any more.
                 if batches.send(batch).is_err() || failed {
@@ -194,23 +232,20 @@ impl Job {
         epoch: usize,
         index: usize,
         order: &[u32],
-        (mut images, mut labels): Buffers,
-        image: &mut Vec<u8>,
-        home: Sender<Buffers>,
+        old: Vec<Values>,
+        home: Sender<Vec<Values>>,
     ) -> Result<Batch, DataError> {
-        let shape @ [channels, height, width] = self.dataset.shape();
-        let size = channels * height * width;
         let first = index * self.options.batch_size;
         let chosen = &order[first..order.len().min(first + self.options.batch_size)];
-        image.resize(size, 0);
-        labels.clear();
-        images.resize(chosen.len() * size, 0.0);
-        for (&example, out) in chosen.iter().zip(images.chunks_exact_mut(size)) {
-            labels.push(self.dataset.read(example as usize, image)?);
+        let mut old = old.into_iter();
+        let mut values: Vec<Values> =
+            self.fields.iter().map(|field| Values::zeros(field, chosen.len(), old.next())).collect();
+        for (row, &example) in chosen.iter().enumerate() {
             let mut stream = Stream::new(self.options.seed, Purpose::Augment, epoch, example as usize);
-            self.options.augment.apply(image, shape, &self.tables, &mut stream, out);
+            let mut out = Example { fields: &self.fields, values: &mut values, row };
+            self.source.read(example as usize, &mut stream, &mut out)?;
         }
-        Ok(Batch { shape: [chosen.len(), channels, height, width], images, labels, index, home })
+        Ok(Batch { index, fields: self.fields.clone(), values, len: chosen.len(), home })
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::data::ImageSet;
+use crate::data::{Augment, ImageDataset, ImageSet, ImageSource, Normalize};
 
 /// `count` images of 1x2x2 whose first pixel is their index, labelled by index modulo 3.
 fn toy(count: usize) -> Arc<ImageSet> {
@@ -12,10 +12,24 @@ fn toy(count: usize) -> Arc<ImageSet> {
 }
 
 fn options(batch_size: usize) -> LoaderOptions {
-    LoaderOptions::train(batch_size, 42, Augment::flip_and_crop(1), Normalize::none(1))
+    LoaderOptions::train(batch_size, 42)
 }
 
-type Contents = (Vec<f32>, Vec<u32>, usize, [usize; 4]);
+/// Over augmented images.
+fn augmented(images: Arc<dyn ImageDataset>, options: LoaderOptions) -> Result<Loader, DataError> {
+    Loader::new(ImageSource::new(images, Augment::flip_and_crop(1), &Normalize::none(1))?, options)
+}
+
+/// Over images as they are.
+fn plain(images: Arc<dyn ImageDataset>, options: LoaderOptions) -> Loader {
+    Loader::new(ImageSource::plain(images, &Normalize::none(1)).unwrap(), options).unwrap()
+}
+
+type Contents = (Vec<f32>, Vec<u32>, usize, Vec<usize>);
+
+fn content(batch: &Batch) -> Contents {
+    (batch.f32("images").to_vec(), batch.u32("labels").to_vec(), batch.index, batch.shapes()[0].1.clone())
+}
 
 fn contents(loader: &Loader, epoch: usize, first: usize, pause: impl Fn(usize) -> u64) -> Vec<Contents> {
     let batches = loader.epoch(epoch, first).unwrap();
@@ -23,7 +37,7 @@ fn contents(loader: &Loader, epoch: usize, first: usize, pause: impl Fn(usize) -
         .map(|batch| {
             let batch = batch.unwrap();
             std::thread::sleep(Duration::from_millis(pause(batch.index)));
-            (batch.images.clone(), batch.labels.clone(), batch.index, batch.shape)
+            content(&batch)
         })
         .collect()
 }
@@ -62,10 +76,7 @@ impl ImageDataset for Awkward {
 
 #[test]
 fn an_epoch_holds_every_example_once() {
-    let mut options = options(4);
-    options.augment = Augment::default();
-    options.drop_last = false;
-    let loader = Loader::new(toy(23), options).unwrap();
+    let loader = plain(toy(23), LoaderOptions { drop_last: false, ..options(4) });
     let batches = contents(&loader, 0, 0, |_| 0);
     assert_eq!((batches.len(), loader.batches_per_epoch(), loader.examples_per_epoch()), (6, 6, 23));
     assert_eq!(batches[5].3, [3, 1, 2, 2]);
@@ -85,7 +96,7 @@ fn an_epoch_holds_every_example_once() {
 
 #[test]
 fn drop_last_leaves_out_the_smaller_batch() {
-    let loader = Loader::new(toy(23), options(4)).unwrap();
+    let loader = augmented(toy(23), options(4)).unwrap();
     let batches = contents(&loader, 0, 0, |_| 0);
     assert_eq!((batches.len(), loader.batches_per_epoch(), loader.examples_per_epoch()), (5, 5, 20));
     assert!(batches.iter().all(|b| b.3 == [4, 1, 2, 2] && b.1.len() == 4));
@@ -93,30 +104,30 @@ fn drop_last_leaves_out_the_smaller_batch() {
 
 #[test]
 fn testing_keeps_the_order() {
-    let loader = Loader::new(toy(10), LoaderOptions::test(4, Normalize::none(1))).unwrap();
+    let loader = plain(toy(10), LoaderOptions::test(4));
     let labels: Vec<u32> = contents(&loader, 3, 0, |_| 0).into_iter().flat_map(|b| b.1).collect();
     assert_eq!(labels, [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
 }
 
 #[test]
 fn the_sequence_does_not_depend_on_timing_or_thread() {
-    let eager = Loader::new(toy(40), options(3)).unwrap();
+    let eager = augmented(toy(40), options(3)).unwrap();
     let expected = contents(&eager, 1, 0, |_| 0);
     assert_eq!(contents(&eager, 1, 0, |index| [0, 7, 1][index % 3]), expected);
     let slow = Awkward::new(40, |read| {
         std::thread::sleep(Duration::from_micros((read as u64 * 97) % 700));
         Ok(())
     });
-    assert_eq!(contents(&Loader::new(slow, options(3)).unwrap(), 1, 0, |_| 0), expected);
+    assert_eq!(contents(&augmented(slow, options(3)).unwrap(), 1, 0, |_| 0), expected);
     // Nor on batches that are kept, so that their buffers do not come back.
     let kept: Vec<Batch> = eager.epoch(1, 0).unwrap().map(Result::unwrap).collect();
-    let kept: Vec<Contents> = kept.iter().map(|b| (b.images.clone(), b.labels.clone(), b.index, b.shape)).collect();
+    let kept: Vec<Contents> = kept.iter().map(content).collect();
     assert_eq!(kept, expected);
 }
 
 #[test]
 fn any_position_can_be_taken_up() {
-    let loader = Loader::new(toy(40), options(3)).unwrap();
+    let loader = augmented(toy(40), options(3)).unwrap();
     let whole = contents(&loader, 5, 0, |_| 0);
     assert_eq!(whole.len(), 13);
     for first in 0..=whole.len() + 1 {
@@ -127,11 +138,11 @@ fn any_position_can_be_taken_up() {
 
 #[test]
 fn epochs_and_seeds_differ() {
-    let loader = Loader::new(toy(40), options(40)).unwrap();
+    let loader = augmented(toy(40), options(40)).unwrap();
     let other_seed = LoaderOptions { seed: 43, ..options(40) };
     let labels = |loader: &Loader, epoch| contents(loader, epoch, 0, |_| 0).remove(0).1;
     assert_ne!(labels(&loader, 0), labels(&loader, 1));
-    assert_ne!(labels(&loader, 0), labels(&Loader::new(toy(40), other_seed).unwrap(), 0));
+    assert_ne!(labels(&loader, 0), labels(&augmented(toy(40), other_seed).unwrap(), 0));
     assert_eq!(labels(&loader, 0), labels(&loader.clone(), 0));
 }
 
@@ -143,7 +154,7 @@ fn an_example_is_augmented_by_its_own_numbers() {
     let alike: Arc<ImageSet> = Arc::new(alike);
     let images = |batch_size, epoch| -> Vec<Vec<u32>> {
         let options = LoaderOptions { shuffle: false, ..options(batch_size) };
-        let batches = contents(&Loader::new(alike.clone(), options).unwrap(), epoch, 0, |_| 0);
+        let batches = contents(&augmented(alike.clone(), options).unwrap(), epoch, 0, |_| 0);
         let images = batches.iter().flat_map(|batch| batch.0.chunks(4));
         images.map(|image| image.iter().map(|v| v.to_bits()).collect()).collect()
     };
@@ -155,9 +166,8 @@ fn an_example_is_augmented_by_its_own_numbers() {
 
 #[test]
 fn normalisation_is_applied() {
-    let mut options = LoaderOptions::test(1, Normalize { mean: vec![0.5], std: vec![0.25] });
-    options.batch_size = 1;
-    let loader = Loader::new(toy(1), options).unwrap();
+    let normalize = Normalize { mean: vec![0.5], std: vec![0.25] };
+    let loader = Loader::new(ImageSource::plain(toy(1), &normalize).unwrap(), LoaderOptions::test(1)).unwrap();
     let images = contents(&loader, 0, 0, |_| 0).remove(0).0;
     let expected = [0.0f32, 50.0, 100.0, 150.0].map(|v| (v / 255.0 - 0.5) / 0.25);
     assert!(images.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{images:?}");
@@ -169,7 +179,7 @@ fn a_failure_is_handed_over_once() {
         let reason = "disk on fire".to_string();
         if read < 6 { Ok(()) } else { Err(DataError::Invalid { name: "awkward".into(), reason }) }
     });
-    let results: Vec<_> = Loader::new(failing, options(3)).unwrap().epoch(0, 0).unwrap().collect();
+    let results: Vec<_> = augmented(failing, options(3)).unwrap().epoch(0, 0).unwrap().collect();
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 2);
     assert_eq!(results.len(), 3);
     assert!(results[2].as_ref().unwrap_err().to_string().contains("disk on fire"));
@@ -178,7 +188,7 @@ fn a_failure_is_handed_over_once() {
 #[test]
 fn a_panic_becomes_an_error() {
     let panicking = Awkward::new(40, |read| if read < 4 { Ok(()) } else { panic!("image {read} is odd") });
-    let results: Vec<_> = Loader::new(panicking, options(3)).unwrap().epoch(0, 0).unwrap().collect();
+    let results: Vec<_> = augmented(panicking, options(3)).unwrap().epoch(0, 0).unwrap().collect();
     assert_eq!(results.len(), 2);
     let error = results[1].as_ref().unwrap_err().to_string();
     assert!(error.contains("image 4 is odd"), "{error}");
@@ -187,7 +197,7 @@ fn a_panic_becomes_an_error() {
 #[test]
 fn dropping_ends_the_thread_and_stops_reading() {
     let dataset = Awkward::new(4000, |_| Ok(()));
-    let loader = Loader::new(dataset.clone(), options(1)).unwrap();
+    let loader = augmented(dataset.clone(), options(1)).unwrap();
     let mut batches = loader.epoch(0, 0).unwrap();
     batches.next().unwrap().unwrap();
     drop(batches); // joins: a thread that did not end would hang the test
@@ -199,10 +209,10 @@ fn dropping_ends_the_thread_and_stops_reading() {
 
 #[test]
 fn buffers_are_used_again() {
-    let loader = Loader::new(toy(200), options(1)).unwrap();
+    let loader = augmented(toy(200), options(1)).unwrap();
     let mut places = std::collections::BTreeSet::new();
     for batch in loader.epoch(0, 0).unwrap() {
-        places.insert(batch.unwrap().images.as_ptr() as usize);
+        places.insert(batch.unwrap().f32("images").as_ptr() as usize);
         std::thread::sleep(Duration::from_micros(200));
     }
     assert!(places.len() <= AHEAD + 3, "{} buffers for 200 batches", places.len());
@@ -210,14 +220,50 @@ fn buffers_are_used_again() {
 
 #[test]
 fn impossible_requests_are_refused() {
-    let reason = |options| match Loader::new(toy(10), options) {
+    let reason = |result: Result<Loader, DataError>| match result {
         Err(DataError::Invalid { reason, .. }) => reason,
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("not refused"),
     };
-    assert!(reason(options(0)).contains("batch size of 0"));
-    assert!(reason(options(11)).contains("larger than the 10 examples"));
-    assert!(reason(LoaderOptions::test(2, Normalize::none(3))).contains("1 channels"));
+    assert!(reason(augmented(toy(10), options(0))).contains("batch size of 0"));
+    assert!(reason(augmented(toy(10), options(11))).contains("larger than the 10 examples"));
     let empty = Arc::new(ImageSet::new("none", vec![], [1, 2, 2], vec![], vec![]).unwrap());
-    assert!(Loader::new(empty, LoaderOptions::test(2, Normalize::none(1))).is_err());
+    assert!(reason(augmented(empty, LoaderOptions::test(2))).contains("no examples"));
+    assert!(ImageSource::plain(toy(10), &Normalize::none(3)).err().unwrap().to_string().contains("1 channels"));
+}
+
+/// Fields of other types and shapes, written by name.
+#[test]
+fn fields_are_told_apart() {
+    struct Pairs;
+    impl Source for Pairs {
+        fn name(&self) -> &str {
+            "pairs"
+        }
+        fn len(&self) -> usize {
+            5
+        }
+        fn fields(&self) -> Vec<Field> {
+            vec![Field::u32("tokens", [3]), Field::f32("weight", [])]
+        }
+        fn read(&self, index: usize, _: &mut Stream, out: &mut Example<'_>) -> Result<(), DataError> {
+            out.f32("weight")[0] = index as f32 / 2.0;
+            // Only every second example has tokens: what an earlier batch left there must be gone.
+            if index % 2 == 0 {
+                out.u32("tokens").fill(index as u32 + 1);
+            }
+            Ok(())
+        }
+    }
+    let loader = Loader::new(Pairs, LoaderOptions::test(1)).unwrap();
+    assert_eq!(loader.shapes(), [("tokens", vec![1, 3], DType::U32), ("weight", vec![1], DType::F32)]);
+    for (i, batch) in loader.epoch(0, 0).unwrap().enumerate() {
+        let batch = batch.unwrap();
+        let token = if i % 2 == 0 { i as u32 + 1 } else { 0 };
+        assert_eq!((batch.u32("tokens"), batch.f32("weight")), (&[token; 3][..], &[i as f32 / 2.0][..]));
+        std::thread::sleep(Duration::from_millis(2)); // its memory comes back
+    }
+    let batch = loader.epoch(0, 0).unwrap().next().unwrap().unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| batch.f32("tokens").len())).is_err());
+    assert_eq!(loader.source().describe(), "tokens [3], weight []");
 }

@@ -5,8 +5,10 @@ mod dataset;
 #[cfg(feature = "digits")]
 mod digits;
 mod idx;
+mod images;
 mod loader;
 mod mnist;
+mod source;
 
 use std::path::Path;
 
@@ -15,8 +17,10 @@ pub use dataset::{ImageDataset, ImageSet, Split};
 #[cfg(feature = "digits")]
 pub use digits::digits;
 pub use idx::{Idx, read_idx};
+pub use images::ImageSource;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
 pub use mnist::{FASHION_MNIST_DIR, fashion_mnist, mnist};
+pub use source::{Example, Field, Source};
 
 use crate::error::DataError;
 

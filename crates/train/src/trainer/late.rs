@@ -3,12 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use wgrad_graph::Outputs;
-
-use crate::error::TrainError;
+use super::programs::Named;
 
 /// How many steps may be on their way. The device always has work, and a diverged run is noticed soon.
-const DEPTH: usize = 4;
+pub(super) const DEPTH: usize = 4;
 
 /// A step whose results may still be on their way.
 pub(super) struct Step {
@@ -20,16 +18,8 @@ pub(super) struct Step {
     pub examples: usize,
     /// When it was given to the device. Results come in bursts, so their own time would tell nothing of the speed.
     pub at: Instant,
-    /// Mean loss, and the number of right answers.
-    pub outputs: Outputs,
-}
-
-impl Step {
-    /// Mean loss and number of right answers. Waits for the device if it has not come so far.
-    pub fn read(&mut self) -> Result<(f64, u64), TrainError> {
-        let (loss, correct) = (self.outputs.scalar(0)?, self.outputs.scalar(1)?);
-        Ok((loss.into(), correct as u64))
-    }
+    /// What each phase gave.
+    pub outputs: Vec<Named>,
 }
 
 /// The steps whose results were not read yet, oldest first.

@@ -1,12 +1,15 @@
-//! The training loop for image classifiers.
+//! The training loop: a [`Trainer`] takes a [`Task`] from data to checkpoint.
 //!
 //! It is made of parts that other loops can use as well: a [`Session`](crate::Session) keeps state, metrics and
 //! checkpoints, a [`Loader`] prepares batches, [`Progress`](crate::Progress) shows how far it is, and
 //! [`profile`](crate::profile) where the time goes.
 
+mod classifier;
+mod evaluation;
 mod fit;
 mod late;
 mod programs;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -14,63 +17,71 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use wgrad_graph::{Device, Tensor, Updates};
-use wgrad_nn::{Layer, Schedule, Scope};
+use wgrad_graph::Device;
+pub use wgrad_graph::Updates;
+use wgrad_nn::Schedule;
+
+pub use classifier::Classifier;
+pub use evaluation::Evaluation;
+pub use programs::Named;
+pub use task::{Headline, Inputs, Phase, Task, Values};
 
 use crate::data::Loader;
 use crate::error::TrainError;
-use crate::metrics::Running;
+use crate::metrics::Scores;
 use crate::options::{Dump, RunOptions};
+use crate::progress::Progress;
+use crate::run_dir::Manifest;
 use fit::Fit;
-use programs::{Mode, build};
+use programs::{Built, Use};
 
-type Optimize = dyn Fn(&Scope, &Tensor) -> Updates + Send + Sync;
-
-/// Trains an image classifier: a function from images [N, C, H, W] to logits [N, classes].
+/// Trains a [`Task`], such as a [`Classifier`].
 ///
 /// Every epoch it evaluates, adds to `metrics.jsonl` and saves a checkpoint, from which [`Trainer::resume`] goes on: a run
 /// that was stopped and resumed ends with the same bytes as one that was not.
 ///
 /// In the metrics, each of the first steps has a line, later every 20th ([`Trainer::log_every`]) and the last of an epoch;
-/// a line holds the means since the one before it. Each evaluation at the end of an epoch has a line. What is printed
-/// while it runs goes to standard error.
+/// a line holds the means since the one before it. Each evaluation has a line. What is printed while it runs goes to
+/// standard error.
 ///
 #[cfg_attr(feature = "digits", doc = "```")]
 #[cfg_attr(not(feature = "digits"), doc = "```no_run")]
 /// use wgrad_graph::{Device, Tensor};
 /// use wgrad_nn::{Flatten, Layer, Linear, Schedule, Scope, Sequential, optim::Sgd};
-/// use wgrad_train::data::{self, Augment, Loader, LoaderOptions, Normalize};
-/// use wgrad_train::Trainer;
+/// use wgrad_train::data::{self, Augment, ImageSource, Loader, LoaderOptions, Normalize};
+/// use wgrad_train::trainer::{Classifier, Trainer};
 ///
 /// let data = data::open("digits", None)?;
 /// let normalize = Normalize::measured(&data.train);
-/// let train = Loader::new(data.train, LoaderOptions::train(64, 0, Augment::default(), normalize.clone()))?;
-/// let test = Loader::new(data.test, LoaderOptions::test(64, normalize))?;
+/// let train = ImageSource::new(data.train, Augment::default(), &normalize)?;
+/// let train = Loader::new(train, LoaderOptions::train(64, 0))?;
+/// let test = Loader::new(ImageSource::plain(data.test, &normalize)?, LoaderOptions::test(64))?;
 ///
 /// let model = Sequential::new().then(Flatten).then(Linear::new(64, 10));
+/// let task = Classifier::new(model, |scope, loss| Sgd::new(0.1).minimize(scope, loss));
 /// # let out = std::env::temp_dir().join(format!("wgrad-trainer-doc-{}", std::process::id()));
-/// let report = Trainer::new(&Device::cpu(), "linear", model, |scope, loss| Sgd::new(0.1).minimize(scope, loss))
+/// let report = Trainer::new(&Device::cpu(), "linear", task)
 ///     .schedule(Schedule::constant(0.1))
 ///     .epochs(2)
 ///     .output(&out)
 ///     .quiet(true)
 ///     .fit(&train, &test)?;
-/// assert!(report.test.accuracy() > 0.8);
+/// assert!(report.test.get("accuracy") > Some(0.8));
 /// # std::fs::remove_dir_all(out).ok();
 /// # Ok::<(), wgrad_train::TrainError>(())
 /// ```
 pub struct Trainer {
     device: Device,
     name: String,
-    model: Box<dyn Layer>,
-    optimizer: Box<Optimize>,
+    task: Box<dyn Task>,
     schedule: Option<Schedule>,
-    label_smoothing: f32,
     epochs: usize,
     steps: Option<u64>,
+    evaluate_every: Option<u64>,
     seed: u64,
     out: PathBuf,
     resume: bool,
+    weights: Option<PathBuf>,
     profile: bool,
     quiet: bool,
     log_every: u64,
@@ -80,10 +91,12 @@ pub struct Trainer {
 /// What came of a run. Prints as the lines that an example ends with.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// Loss and accuracy on the test part, by the final weights.
-    pub test: Running,
-    /// The best test accuracy at the end of an epoch, if one was completed.
-    pub best_accuracy: Option<f64>,
+    /// What the task's evaluation gave for the final weights.
+    pub test: Scores,
+    /// The score that counts.
+    pub headline: Headline,
+    /// The best of it at the end of an epoch, if one was completed.
+    pub best: Option<f64>,
     /// Steps done in all, earlier runs included.
     pub steps: u64,
     /// Whole epochs done in all.
@@ -97,28 +110,22 @@ pub struct Report {
 }
 
 impl Trainer {
-    /// A trainer of `model`. `optimizer` gives the updates that one step makes to bring down the loss, such as
-    /// `|scope, loss| Sgd::new(0.1).minimize(scope, loss)`.
+    /// A trainer of `task`.
     ///
     /// `name` stands for the model in checkpoints: it should tell apart models whose tensors differ.
-    pub fn new(
-        device: &Device,
-        name: impl Into<String>,
-        model: impl Layer + 'static,
-        optimizer: impl Fn(&Scope, &Tensor) -> Updates + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(device: &Device, name: impl Into<String>, task: impl Task + 'static) -> Self {
         Self {
             device: device.clone(),
             name: name.into(),
-            model: Box::new(model),
-            optimizer: Box::new(optimizer),
+            task: Box::new(task),
             schedule: None,
-            label_smoothing: 0.0,
             epochs: 1,
             steps: None,
+            evaluate_every: None,
             seed: 0,
             out: PathBuf::from("runs"),
             resume: false,
+            weights: None,
             profile: false,
             quiet: false,
             log_every: 20,
@@ -126,15 +133,9 @@ impl Trainer {
         }
     }
 
-    /// The learning rate of each step; without it, the optimiser's own.
+    /// The learning rate of each step, for all optimisers; without it, their own.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = Some(schedule);
-        self
-    }
-
-    /// Share of each training label that is spread over all classes: 0 unless said otherwise.
-    pub fn label_smoothing(mut self, share: f32) -> Self {
-        self.label_smoothing = share;
         self
     }
 
@@ -147,6 +148,12 @@ impl Trainer {
     /// Stops after this many steps in all, even within an epoch.
     pub fn steps(mut self, steps: u64) -> Self {
         self.steps = Some(steps);
+        self
+    }
+
+    /// Evaluates after every so many steps too, not only at the end of each epoch.
+    pub fn evaluate_every(mut self, steps: u64) -> Self {
+        self.evaluate_every = Some(steps.max(1));
         self
     }
 
@@ -165,6 +172,13 @@ impl Trainer {
     /// Whether to go on from the checkpoint in the output directory.
     pub fn resume(mut self, resume: bool) -> Self {
         self.resume = resume;
+        self
+    }
+
+    /// Begins with the tensors of a safetensors file, as far as their names and shapes are the model's: the rest starts as
+    /// usual. What did not fit is told.
+    pub fn weights(mut self, path: impl Into<PathBuf>) -> Self {
+        self.weights = Some(path.into());
         self
     }
 
@@ -193,12 +207,14 @@ impl Trainer {
         self
     }
 
-    /// Takes over what the shared command line says of the run: seed, steps, output directory, resuming, profiling.
+    /// Takes over what the shared command line says of the run: seed, steps, output directory, resuming, initial weights,
+    /// profiling.
     pub fn with_options(mut self, options: &RunOptions, example: &str) -> Self {
         self.seed = options.seed.unwrap_or(self.seed);
         self.steps = options.steps.or(self.steps);
         self.out = options.out_dir(example);
         self.resume = options.resume;
+        self.weights = options.weights.clone().or(self.weights);
         self.profile = options.profile;
         self
     }
@@ -213,7 +229,13 @@ impl Trainer {
             Dump::Plan => wgrad_graph::Dump::Plan,
             Dump::Kernels => wgrad_graph::Dump::Kernels,
         };
-        Ok(build(self, Mode::Train, shape_of(train))?.program.dump(stage))
+        let phases = self.task.phases();
+        let dump = |phase: &Phase| {
+            let built = Built::of(&self.device, &*self.task, &Use::Train(phase.name), &train.shapes())?;
+            let title = if phases.len() > 1 { format!("{}:\n", phase.name) } else { String::new() };
+            Ok(title + &built.program.dump(stage))
+        };
+        phases.iter().map(dump).collect::<Result<Vec<_>, TrainError>>().map(|parts| parts.join("\n"))
     }
 
     /// Trains on the one loader's batches, and judges by the other's.
@@ -224,12 +246,14 @@ impl Trainer {
     pub fn fit(&self, train: &Loader, test: &Loader) -> Result<Report, TrainError> {
         Fit::begin(self, train, test)?.run()
     }
-}
 
-/// The shape of a loader's whole batches.
-fn shape_of(loader: &Loader) -> [usize; 4] {
-    let [channels, height, width] = loader.dataset().shape();
-    [loader.options().batch_size.min(loader.dataset().len()), channels, height, width]
+    fn progress(&self, at: &Manifest, what: &str, total: usize) -> Progress {
+        if self.quiet {
+            return Progress::hidden();
+        }
+        let (epoch, epochs) = (at.epoch + 1, self.epochs);
+        Progress::new(format!("epoch {}/{epochs} {what}", epoch.min(epochs)), total as u64)
+    }
 }
 
 impl fmt::Display for Report {
@@ -239,6 +263,6 @@ impl fmt::Display for Report {
         }
         writeln!(f, "checkpoint {}", self.checkpoint.display())?;
         writeln!(f, "metrics {}", self.metrics.display())?;
-        write!(f, "test accuracy {:.4}", self.test.accuracy())
+        write!(f, "{} {:.4}", self.headline.label, self.test.get(self.headline.score).unwrap_or(f64::NAN))
     }
 }

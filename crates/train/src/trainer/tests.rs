@@ -8,7 +8,7 @@ use wgrad_nn::{BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, Relu, Sched
 
 use super::*;
 use crate::checkpoint;
-use crate::data::{Augment, ImageSet, LoaderOptions, Normalize};
+use crate::data::{Augment, ImageSet, ImageSource, LoaderOptions, Normalize};
 use crate::metrics::{Part, Record};
 use crate::testing::{TempDir, names};
 
@@ -32,12 +32,15 @@ fn images(count: usize) -> Arc<ImageSet> {
 }
 
 fn loaders(test: usize) -> (Loader, Loader) {
-    let normalize = Normalize { mean: vec![0.3], std: vec![0.2] };
-    let learn = LoaderOptions::train(BATCH, 5, Augment { flip: true, crop_padding: 1 }, normalize.clone());
-    (
-        Loader::new(images(TRAIN), learn).unwrap(),
-        Loader::new(images(test), LoaderOptions::test(BATCH, normalize)).unwrap(),
-    )
+    let normalize = normalize();
+    let learn = ImageSource::new(images(TRAIN), Augment { flip: true, crop_padding: 1 }, &normalize).unwrap();
+    let judge = ImageSource::plain(images(test), &normalize).unwrap();
+    let options = (LoaderOptions::train(BATCH, 5), LoaderOptions::test(BATCH));
+    (Loader::new(learn, options.0).unwrap(), Loader::new(judge, options.1).unwrap())
+}
+
+fn normalize() -> Normalize {
+    Normalize { mean: vec![0.3], std: vec![0.2] }
 }
 
 /// Has all that lasts: parameters, statistics, momentum, and random numbers.
@@ -60,15 +63,22 @@ fn trainer(dir: &Path, model: impl Layer + 'static) -> Trainer {
 }
 
 fn trainer_on(device: &Device, dir: &Path, model: impl Layer + 'static) -> Trainer {
-    Trainer::new(device, "tiny", model, |scope: &Scope, loss: &Tensor| {
+    let task = Classifier::new(model, |scope: &Scope, loss: &Tensor| {
         Sgd::new(0.1).momentum(0.9).weight_decay(1e-3).minimize(scope, loss)
-    })
-    .schedule(schedule())
-    .epochs(3)
-    .seed(5)
-    .log_every(3)
-    .quiet(true)
-    .output(dir)
+    });
+    train_by(device, dir, task)
+}
+
+fn train_by(device: &Device, dir: &Path, task: impl Task + 'static) -> Trainer {
+    Trainer::new(device, "tiny", task).schedule(schedule()).epochs(3).seed(5).log_every(3).quiet(true).output(dir)
+}
+
+fn loss(report: &Report) -> f64 {
+    report.test.get("loss").unwrap()
+}
+
+fn accuracy(report: &Report) -> f64 {
+    report.test.get("accuracy").unwrap()
 }
 
 /// The device that `WGRAD_TEST_DEVICE` names, by default a GPU or else a software one; none if it names the CPU.
@@ -87,12 +97,22 @@ fn fit(trainer: &Trainer) -> Report {
 }
 
 /// All files of a directory, with the one field of the metrics left out that two equal runs do not share.
-fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut files: BTreeMap<String, Vec<u8>> =
-        names(dir).into_iter().map(|name| (name.clone(), fs::read(dir.join(name)).unwrap())).collect();
+fn content(dir: &Path) -> BTreeMap<String, Text> {
+    let mut files: BTreeMap<String, Text> =
+        names(dir).into_iter().map(|name| (name.clone(), Text(fs::read(dir.join(name)).unwrap()))).collect();
     let records = metrics(dir).into_iter().map(|record| Record { examples_per_second: 0.0, ..record });
-    files.insert("metrics.jsonl".into(), serde_json::to_vec(&records.collect::<Vec<_>>()).unwrap());
+    files.insert("metrics.jsonl".into(), Text(serde_json::to_vec(&records.collect::<Vec<_>>()).unwrap()));
     files
+}
+
+/// A file's content, shown as text.
+#[derive(PartialEq)]
+struct Text(Vec<u8>);
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0[..self.0.len().min(2000)]))
+    }
 }
 
 fn metrics(dir: &Path) -> Vec<Record> {
@@ -104,7 +124,7 @@ fn metrics(dir: &Path) -> Vec<Record> {
 fn the_same_seed_gives_the_same_bytes() {
     let dirs = [TempDir::new("fit"), TempDir::new("fit"), TempDir::new("fit")];
     let reports = [0, 1].map(|i| fit(&trainer(dirs[i].path(), model())));
-    assert!(reports[0].test.accuracy() > 0.9, "{}", reports[0]);
+    assert!(accuracy(&reports[0]) > 0.9, "{}", reports[0]);
     assert_eq!((reports[0].steps, reports[0].epochs), (3 * PER_EPOCH, 3));
     let expected = ["last.json", "last.safetensors", "last.state.safetensors", "metrics.jsonl"];
     assert_eq!(names(dirs[0].path()), expected);
@@ -156,8 +176,8 @@ fn a_gpu_repeats_and_resumes_too() {
     let cpu = TempDir::new("fit");
     fit(&trainer(cpu.path(), model()).steps(7));
     let moved = fit(&trainer_on(&gpu, cpu.path(), model()).resume(true));
-    assert!((moved.test.loss() - report.test.loss()).abs() < 1e-3, "{} {}", moved.test.loss(), report.test.loss());
-    assert!((moved.test.accuracy() - report.test.accuracy()).abs() < 0.06);
+    assert!((loss(&moved) - loss(&report)).abs() < 1e-3, "{moved} {report}");
+    assert!((accuracy(&moved) - accuracy(&report)).abs() < 0.06);
 }
 
 #[test]
@@ -182,22 +202,22 @@ fn every_test_example_counts_once() {
         let dir = TempDir::new("fit");
         let (train, test) = loaders(count);
         let report = trainer(dir.path(), known).steps(1).fit(&train, &test).unwrap();
-        assert_eq!(report.test.examples(), count as u64);
-        let tables = test.options().normalize.clone();
+        let tables = normalize();
         let set = images(count);
-        let (mut loss, mut right) = (0.0, 0);
+        let (mut sum, mut right) = (0.0, 0);
         for i in 0..count {
             let row = |y: usize| {
-                let sum: f64 = set.image(i)[y * 4..][..4].iter().map(|&v| f64::from(v) / 255.0).sum();
-                (sum / 4.0 - f64::from(tables.mean[0])) / f64::from(tables.std[0])
+                let total: f64 = set.image(i)[y * 4..][..4].iter().map(|&v| f64::from(v) / 255.0).sum();
+                (total / 4.0 - f64::from(tables.mean[0])) / f64::from(tables.std[0])
             };
             let logits = [row(0), row(2)];
             let label = set.labels()[i] as usize;
-            loss += (logits[0].exp() + logits[1].exp()).ln() - logits[label];
+            sum += (logits[0].exp() + logits[1].exp()).ln() - logits[label];
             right += usize::from(logits[label] > logits[1 - label]);
         }
-        assert!((report.test.loss() - loss / count as f64).abs() < 1e-5, "{} {loss}", report.test.loss());
-        assert_eq!(report.test.accuracy(), right as f64 / count as f64);
+        assert!((loss(&report) - sum / count as f64).abs() < 1e-5, "{report} {sum}");
+        // Each batch's share was rounded to f32.
+        assert!((accuracy(&report) - right as f64 / count as f64).abs() < 1e-7, "{report} {right}");
     }
 }
 
@@ -226,7 +246,7 @@ fn metrics_follow_the_schedule_and_sum_up_the_steps() {
     assert_eq!(records.iter().map(place).collect::<Vec<_>>(), expected);
     for record in &records {
         assert_eq!(record.lr, schedule().lr_at(record.step - 1), "step {}", record.step);
-        assert!(record.loss.is_finite() && record.examples_per_second > 0.0);
+        assert!(record.scores.get("loss").unwrap().is_finite() && record.examples_per_second > 0.0);
     }
 }
 
@@ -297,9 +317,128 @@ fn a_model_that_does_not_fit_is_an_error() {
     let (train, test) = loaders(TEST);
     let error = trainer(dir.path(), Sequential::new().then(Flatten).then(Linear::new(99, 2))).fit(&train, &test);
     assert!(matches!(error, Err(TrainError::Shape(_))), "{:?}", error.err());
-    let frozen = Trainer::new(&Device::cpu(), "frozen", model(), |_: &Scope, _: &Tensor| Updates::new());
-    let error = frozen.output(dir.path()).schedule(schedule()).fit(&train, &test).unwrap_err().to_string();
+    let frozen = Classifier::new(model(), |_: &Scope, _: &Tensor| Updates::new());
+    let error = train_by(&Device::cpu(), dir.path(), frozen).fit(&train, &test).unwrap_err().to_string();
     assert!(error.contains("optimizer.lr"), "{error}");
+}
+
+/// Two programs over one state: weights that follow the images' mean, and at every second step a count of them.
+struct TwoPhases;
+
+impl Task for TwoPhases {
+    fn phases(&self) -> Vec<Phase> {
+        vec![Phase::new("follow"), Phase::new("count").every(2)]
+    }
+
+    fn train(&self, phase: &str, scope: &Scope, batch: &Inputs) -> (Values, Updates) {
+        if phase == "count" {
+            let mut updates = Updates::new();
+            let count = scope.buffer("count", &[], DType::F32, Init::Constant(0.0));
+            updates.assign(&count, &(&count + 1.0));
+            return (vec![("count", count)], updates);
+        }
+        let loss = (scope.param("mean", &[], Init::Constant(0.0)) - batch.get("images").mean_all()).square();
+        let updates = Sgd::new(0.5).minimize(scope, &loss);
+        (vec![("loss", loss)], updates)
+    }
+
+    fn eval(&self, scope: &Scope, batch: &Inputs) -> Values {
+        let mean = scope.param("mean", &[], Init::Constant(0.0));
+        vec![("loss", (mean - batch.get("images").mean_all()).square()), ("labels", batch.get("labels"))]
+    }
+
+    fn evaluate(&self, run: &mut Evaluation<'_>) -> Result<Scores, TrainError> {
+        let mut labels = vec![];
+        let mut scores = run.each(|batch, outputs| {
+            assert_eq!(outputs.shape("labels"), [batch.len()]);
+            labels.extend(outputs.u32("labels")?);
+            Ok(())
+        })?;
+        assert_eq!(labels, (0..TEST as u32).map(|i| i % 2).collect::<Vec<_>>());
+        let twice = |scope: &Scope, inputs: &Inputs| {
+            vec![("y", scope.param("mean", &[], Init::Constant(0.0)) * 0.0 + inputs.get("x") * 2.0)]
+        };
+        let mut y = run.program("twice", &[("x", &[2], (&[3.0f32, 4.0][..]).into())], twice)?;
+        assert_eq!(y.f32("y")?, [6.0, 8.0]);
+        scores.set("count", f64::from(run.state().f32("count")?[0]));
+        run.write("seen.txt", b"seen")?;
+        Ok(scores)
+    }
+
+    fn headline(&self) -> Headline {
+        Headline::lower("distance", "loss")
+    }
+}
+
+#[test]
+fn phases_share_a_state_and_evaluations_may_come_within_an_epoch() {
+    let (whole, parts) = (TempDir::new("fit"), TempDir::new("fit"));
+    let task = |dir: &TempDir| train_by(&Device::cpu(), dir.path(), TwoPhases).evaluate_every(4);
+    let report = fit(&task(&whole));
+    assert_eq!(report.test.get("count"), Some(7.0), "of 15 steps, every second");
+    assert_eq!(
+        names(whole.path()),
+        ["last.json", "last.safetensors", "last.state.safetensors", "metrics.jsonl", "seen.txt"]
+    );
+    let weights = checkpoint::load(&report.checkpoint).unwrap();
+    assert_eq!(weights.keys().collect::<Vec<_>>(), ["count", "mean"]);
+    assert!(report.to_string().lines().last().unwrap().starts_with("distance 0."), "{report}");
+    let tests = metrics(whole.path()).into_iter().filter(|r| r.split == Part::Test);
+    assert_eq!(tests.map(|r| r.step).collect::<Vec<_>>(), [4, 5, 8, 10, 12, 15]);
+    // A score that a step lacks is in the lines of the steps that have it.
+    let counts = metrics(whole.path()).iter().filter(|r| r.split == Part::Train && r.step <= 2).count();
+    assert_eq!(counts, 2);
+    assert!(metrics(whole.path())[0].scores.get("count").is_none());
+    assert_eq!(metrics(whole.path())[1].scores.get("count"), Some(0.0));
+
+    fit(&task(&parts).steps(4));
+    fit(&task(&parts).steps(9).resume(true));
+    fit(&task(&parts).resume(true));
+    assert_eq!(content(parts.path()), content(whole.path()));
+}
+
+#[test]
+fn weights_are_taken_as_far_as_they_fit() {
+    let (first, second) = (TempDir::new("fit"), TempDir::new("fit"));
+    let file = fit(&trainer(first.path(), model())).checkpoint;
+    // Another head: the body is taken over, the head is not.
+    let other = || {
+        Sequential::new()
+            .then_named("conv", Conv2d::new(1, 4, 3).padding(1).bias(false))
+            .then_named("bn", BatchNorm2d::new(4))
+            .then(Flatten)
+            .then_named("head", Linear::new(64, 2))
+    };
+    let still = || Classifier::new(other(), |scope: &Scope, loss: &Tensor| Sgd::new(0.1).minimize(scope, loss));
+    let trainer = |file: &Path| {
+        train_by(&Device::cpu(), second.path(), still()).schedule(Schedule::constant(1e-30)).weights(file).steps(1)
+    };
+    let (old, new) = (checkpoint::load(&file).unwrap(), fit(&trainer(&file)).checkpoint);
+    let new = checkpoint::load(new).unwrap();
+    assert_eq!(new["conv.weight"], old["conv.weight"]);
+    assert!(!old.contains_key("head.weight"));
+    // Nothing fits: an error that says so.
+    let (train, test) = loaders(TEST);
+    let none = first.path().join("none.safetensors");
+    checkpoint::save(&none, &[("x".to_string(), old["fc.bias"].clone())].into()).unwrap();
+    let error = trainer(&none).fit(&train, &test).unwrap_err().to_string();
+    assert!(error.contains("none.safetensors does not fit the model tiny") && error.contains("1 not used"), "{error}");
+}
+
+#[test]
+fn the_confusion_matrix_is_written() {
+    let dir = TempDir::new("fit");
+    let constant = |scope: &Scope, x: &Tensor| {
+        let bias = scope.param("bias", &[], Init::Constant(0.0));
+        let nothing = x.mean(&[1, 2, 3]).unsqueeze(1) * bias;
+        Tensor::concat(&[&nothing, &(&nothing + 1.0)], 1)
+    };
+    let task = Classifier::new(constant, |scope: &Scope, loss: &Tensor| Sgd::new(0.1).minimize(scope, loss));
+    let task = task.confusion(&["up, or top".into(), "bottom".into()]);
+    let report = fit(&train_by(&Device::cpu(), dir.path(), task).steps(1));
+    let text = fs::read_to_string(dir.path().join("confusion.csv")).unwrap();
+    assert_eq!(text, "class,\"up, or top\",bottom\n\"up, or top\",0,10\nbottom,0,9\n");
+    assert!((accuracy(&report) - 9.0 / 19.0).abs() < 1e-7);
 }
 
 #[test]
