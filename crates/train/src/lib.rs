@@ -6,6 +6,7 @@
 //! | [`trainer`] | the training loop: a [`Trainer`] takes a model from data to checkpoint |
 //! | [`session`] | a run's state on the device, with its directory |
 //! | [`data`] | data sets, augmentation, and batches prepared in the background |
+//! | [`detection`] | boxes: overlap, suppression, letterbox, anchors, average precision |
 //! | [`rng`] | random numbers that depend on seed and place only |
 //! | [`checkpoint`] | named tensors in safetensors files |
 //! | [`tensors`] | from a device's state to named tensors, and back |
@@ -20,6 +21,7 @@
 mod atomic;
 pub mod checkpoint;
 pub mod data;
+pub mod detection;
 pub mod error;
 pub mod metrics;
 pub mod options;
