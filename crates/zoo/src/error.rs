@@ -13,6 +13,14 @@ pub enum ZooError {
         /// The depths there are.
         valid: &'static [usize],
     },
+    /// Options that make no sense.
+    #[error("{what}: {reason}")]
+    Invalid {
+        /// What they are options of.
+        what: &'static str,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A `.weights` file that is not the model's.
     #[error("the Darknet weights do not fit {model}: {reason}")]
     DarknetWeights {
@@ -21,3 +29,28 @@ pub enum ZooError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// That none of these sizes is 0.
+pub(crate) fn positive(what: &'static str, sizes: &[(&str, usize)]) -> Result<(), ZooError> {
+    match sizes.iter().find(|(_, n)| *n == 0) {
+        Some((name, _)) => Err(ZooError::Invalid { what, reason: format!("{name} must not be 0") }),
+        None => Ok(()),
+    }
+}
+
+/// That heads share a width evenly.
+pub(crate) fn divides(what: &'static str, heads: usize, width: usize) -> Result<(), ZooError> {
+    if width > 0 && heads > 0 && width % heads == 0 {
+        return Ok(());
+    }
+    Err(ZooError::Invalid { what, reason: format!("width {width} is no multiple of {heads} heads") })
+}
+
+fn list(numbers: &[usize]) -> String {
+    let words: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}

@@ -4,4 +4,16 @@ pub mod bert;
 mod error;
 pub mod gpt;
 pub mod resnet;
+pub mod transformer;
+pub mod unet;
+pub mod vit;
+pub mod yolo;
+
+pub use bert::{Bert, BertClassifier, BertPreTraining};
+pub use error::ZooError;
+pub use gpt::Gpt;
+pub use resnet::ResNet;
+pub use transformer::Transformer;
+pub use unet::UNet;
+pub use vit::Vit;
 pub use yolo::{Darknet53, Yolo};

@@ -1,6 +1,6 @@
 //! Darknet-53 as a classifier.
 
-use super::layers::{Section, darknet53, run};
+use super::layers::{BLOCKS, Section, darknet53, run};
 use wgrad_graph::Tensor;
 use wgrad_nn::{Layer, Scope};
 
@@ -38,7 +38,7 @@ impl Darknet53 {
 
     pub(super) fn sections(&self) -> Vec<Section> {
         let last = Section::Conv { filters: self.classes, kernel: 1, stride: 1, normed: false };
-        [darknet53(self.width), vec![Section::AvgPool, last]].concat()
+        [darknet53(self.width, BLOCKS).0, vec![Section::AvgPool, last]].concat()
     }
 }
 

@@ -35,18 +35,23 @@ pub(super) fn head(outputs: usize, anchors: [usize; 3]) -> [Section; 2] {
     [Section::Conv { filters: outputs, kernel: 1, stride: 1, normed: false }, Section::Yolo(anchors)]
 }
 
-/// The convolutions of Darknet-53, sections 0 to 74: a stem, and five stages that each halve the resolution and then have
-/// residual blocks.
-pub(super) fn darknet53(width: usize) -> Vec<Section> {
+/// Residual blocks in each stage of Darknet-53.
+pub(super) const BLOCKS: [usize; 5] = [1, 2, 8, 8, 4];
+
+/// The convolutions of Darknet-53, and where each stage ends: a stem, and five stages that each halve the resolution and
+/// then have residual blocks.
+pub(super) fn darknet53(width: usize, blocks: [usize; 5]) -> (Vec<Section>, [usize; 5]) {
     let mut net = vec![conv(width, 3, 1)];
-    for (stage, blocks) in [1, 2, 8, 8, 4].into_iter().enumerate() {
+    let mut ends = [0; 5];
+    for stage in 0..5 {
         let channels = width << (stage + 1);
         net.push(conv(channels, 3, 2));
-        for _ in 0..blocks {
+        for _ in 0..blocks[stage] {
             net.extend([conv(channels / 2, 1, 1), conv(channels, 3, 1), Section::Shortcut(3)]);
         }
+        ends[stage] = net.len() - 1;
     }
-    net
+    (net, ends)
 }
 
 /// The value of every section.

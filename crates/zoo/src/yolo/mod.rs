@@ -16,7 +16,7 @@ pub use truth::{Assigned, Truth};
 pub use weights::{DarknetTensor, DarknetWeights};
 
 use crate::ZooError;
-use layers::{Section, conv, darknet53, head, run};
+use layers::{BLOCKS, Section, conv, darknet53, head, run};
 use wgrad_graph::{Tensor, fail};
 use wgrad_nn::Scope;
 
@@ -71,19 +71,20 @@ pub struct Yolo {
     form: Form,
     classes: usize,
     width: usize,
+    blocks: [usize; 5],
     anchors: Vec<[f32; 2]>,
 }
 
 impl Yolo {
     /// The model of the paper (yolov3.cfg): Darknet-53 and three grids.
     pub fn v3(classes: usize) -> Self {
-        Self { form: Form::V3, classes, width: 32, anchors: COCO_ANCHORS.to_vec() }
+        Self { form: Form::V3, classes, width: 32, blocks: BLOCKS, anchors: COCO_ANCHORS.to_vec() }
     }
 
     /// The small one that Darknet's authors published beside it (yolov3-tiny.cfg): seven convolutions with pooling between
     /// them, and two grids.
     pub fn tiny(classes: usize) -> Self {
-        Self { form: Form::Tiny, classes, width: 16, anchors: COCO_TINY_ANCHORS.to_vec() }
+        Self { form: Form::Tiny, classes, width: 16, blocks: BLOCKS, anchors: COCO_TINY_ANCHORS.to_vec() }
     }
 
     /// The tiny one with a stage less: strides 16 and 8, for images of about a hundred pixels. Not a published model; it
@@ -95,6 +96,12 @@ impl Yolo {
     /// Channels of the first convolution: 32 (v3) or 16 unless said otherwise. All others follow.
     pub fn width(mut self, width: usize) -> Self {
         self.width = width;
+        self
+    }
+
+    /// Residual blocks in each stage of the backbone of [`Yolo::v3`]: 1, 2, 8, 8 and 4 unless said otherwise.
+    pub fn blocks(mut self, blocks: [usize; 5]) -> Self {
+        self.blocks = blocks;
         self
     }
 
@@ -161,7 +168,7 @@ impl Yolo {
     fn sections(&self) -> Vec<Section> {
         let outputs = 3 * (5 + self.classes);
         match self.form {
-            Form::V3 => yolov3(self.width, outputs),
+            Form::V3 => yolov3(self.width, self.blocks, outputs),
             Form::Tiny => tiny(self.width, outputs),
             Form::Small => small(self.width, outputs),
         }
@@ -170,9 +177,8 @@ impl Yolo {
 
 /// A grid at stride 32 from the end of Darknet-53; then twice: half the channels of its neck, enlarged, beside the
 /// backbone's map of that size.
-fn yolov3(width: usize, outputs: usize) -> Vec<Section> {
-    let mut net = darknet53(width);
-    let [stage_4, stage_3] = [61, 36];
+fn yolov3(width: usize, blocks: [usize; 5], outputs: usize) -> Vec<Section> {
+    let (mut net, [_, _, stage_3, stage_4, _]) = darknet53(width, blocks);
     let necks = [(32, None, [6, 7, 8]), (16, Some(stage_4), [3, 4, 5]), (8, Some(stage_3), [0, 1, 2])];
     for (widths, beside, anchors) in necks {
         let channels = widths * width;

@@ -114,7 +114,7 @@ fn boxes_are_decoded_as_the_paper_says() {
     let predictions = toy();
     let (coarse, fine) = (noise(2 * 21 * 6, 0.0), noise(2 * 21 * 24, 0.5));
     let inputs =
-        [("coarse", Array::new(&[2, 21, 2, 3], coarse.clone())), ("fine", Array::new(&[2, 21, 4, 6], fine.clone()))];
+        [("coarse", Array::new([2, 21, 2, 3], coarse.clone())), ("fine", Array::new([2, 21, 4, 6], fine.clone()))];
     let found = &evaluate(&[&predictions.detections()], &inputs)[0];
     let mut row = 0;
     for image in 0..2 {
@@ -193,7 +193,7 @@ fn objects_find_their_boxes() {
     let [w, h] = &assigned.sizes;
     let flat: Vec<f64> = first.iter().chain(&second).flatten().copied().collect();
     let roots = [&assigned.index, &assigned.kept, x, y, w, h, &assigned.weight];
-    let values = evaluate(&roots, &[("boxes", Array::new(&[2, 6, 4], flat))]);
+    let values = evaluate(&roots, &[("boxes", Array::new([2, 6, 4], flat))]);
     assert!(values.iter().flatten().all(|v| v.is_finite()));
     let mut kept = 0;
     for (image, boxes) in [first, second].iter().enumerate() {
@@ -217,12 +217,12 @@ fn near_misses_do_not_count() {
     let predictions = toy();
     // All zeros: every box has its anchor's size, in the middle of its cell, and probability 1/2 of everything.
     let zeros =
-        [("coarse", Array::new(&[2, 21, 2, 3], vec![0.0; 252])), ("fine", Array::new(&[2, 21, 4, 6], vec![0.0; 1008]))];
+        [("coarse", Array::new([2, 21, 2, 3], vec![0.0; 252])), ("fine", Array::new([2, 21, 4, 6], vec![0.0; 1008]))];
     // An object of the fifth anchor in the middle of the first cell; the sixth anchor's box there overlaps it by 0.389.
     let mut boxes = vec![0.0; 2 * 3 * 4];
     boxes[..4].copy_from_slice(&[16.0 / 96.0, 16.0 / 64.0, 50.0 / 96.0, 28.0 / 64.0]);
     let inputs =
-        [&zeros[..], &[("boxes", Array::new(&[2, 3, 4], boxes)), ("classes", Array::new(&[2, 3], vec![1.0; 6]))]]
+        [&zeros[..], &[("boxes", Array::new([2, 3, 4], boxes)), ("classes", Array::new([2, 3], vec![1.0; 6]))]]
             .concat();
     let loss = |ignore: f32| {
         let losses = YoloLoss::default().ignore(ignore).forward(&predictions, &truth(3));
