@@ -20,7 +20,7 @@ impl Dropout {
 impl Layer for Dropout {
     #[track_caller]
     fn forward(&self, scope: &Scope, x: &Tensor) -> Tensor {
-        if !scope.is_train() {
+        if !scope.is_train() || self.p == 0.0 {
             return x.clone();
         }
         let (generator, stream) = scope.rng();

@@ -25,6 +25,7 @@ mod attention;
 mod batch_norm;
 mod conv;
 mod dropout;
+pub mod gan;
 pub mod init;
 mod layer;
 mod layer_norm;
@@ -49,6 +50,7 @@ pub use attention::MultiheadAttention;
 pub use batch_norm::{BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d};
 pub use conv::{Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Convolution};
 pub use dropout::Dropout;
+pub use gan::Gan;
 pub use init::WeightInit;
 pub use layer::Layer;
 pub use layer_norm::{

@@ -5,6 +5,7 @@
 //! said otherwise: they are not broadcast, since `[N, 1]` against `[N]` would silently compare all with all. Targets that
 //! are floats have gradients like any other argument.
 
+mod adversarial;
 mod binary;
 mod margin;
 mod overlap;
@@ -12,6 +13,7 @@ mod pairs;
 mod regression;
 mod segmentation;
 
+pub use adversarial::{Adversarial, between, gradient_penalty};
 pub use binary::{Bce, Focal, bce, bce_with_logits, focal, sigmoid_focal};
 pub use margin::{MultiMargin, hinge, hinge_embedding, margin_ranking, multi_margin, soft_margin, squared_hinge};
 pub use overlap::{Dice, dice, kl_div};

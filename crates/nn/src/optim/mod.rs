@@ -65,12 +65,13 @@ pub struct Optimizer<R> {
     lr: f64,
     clips: Vec<Clip>,
     decay_if: Option<Arc<Filter>>,
+    weights_within: Option<f64>,
 }
 
 impl<R: Rule> Optimizer<R> {
     /// An optimiser by this rule.
     pub fn with_rule(rule: R, lr: f64) -> Optimizer<R> {
-        Optimizer { rule, lr, clips: vec![], decay_if: None }
+        Optimizer { rule, lr, clips: vec![], decay_if: None, weights_within: None }
     }
 
     /// Scales all gradients together so that their global norm is at most `max`: by `min(1, max / (norm + 1e-6))`, as
@@ -83,6 +84,13 @@ impl<R: Rule> Optimizer<R> {
     /// Limits each element of the gradients to [-max, max], as `torch.nn.utils.clip_grad_value_`.
     pub fn clip_value(mut self, max: f64) -> Self {
         self.clips.push(Clip::Value(max));
+        self
+    }
+
+    /// Limits each parameter, biases too, to [-max, max] after its update: weight clipping, as the critic of a Wasserstein GAN
+    /// wants it (Arjovsky et al., 2017).
+    pub fn clamp_weights(mut self, max: f64) -> Self {
+        self.weights_within = Some(max);
         self
     }
 
@@ -126,7 +134,10 @@ impl<R: Rule> Optimizer<R> {
 
         let grads = self.clips.iter().fold(Tensor::pack(&grads), |g, clip| clip.apply(&g));
         let mut step = Step::new(scope, Tensor::pack(&params), grads, self.lr, decayed);
-        let new = self.rule.apply(&mut step);
+        let mut new = self.rule.apply(&mut step);
+        if let Some(max) = self.weights_within {
+            new = new.clamp(-max as f32, max as f32);
+        }
         let mut updates = Updates::new();
         updates.assign_pack(&params, &new);
         updates.extend(&step.into_updates());
@@ -150,6 +161,7 @@ impl<R: Rule> Optimizer<R> {
         }
         let options = range("lr", self.lr, 0.0..=f64::MAX)
             .and_then(|()| self.clips.iter().try_for_each(Clip::check))
+            .and_then(|()| self.weights_within.map_or(Ok(()), |m| range("clamp_weights", m, 0.0..=f64::MAX)))
             .and_then(|()| self.rule.check());
         if let Err(reason) = options {
             fail(&name, reason);
@@ -206,6 +218,19 @@ mod tests {
     }
 
     #[test]
+    fn weights_stay_within_their_bounds() {
+        let scope = Scope::train();
+        let w = scope.param("w", &[3], Init::Data(vec![0.5, -0.02, 0.0].into()));
+        let slopes = Tensor::state("slopes", [3], wgrad_graph::DType::F32, Init::Data(vec![1.0, 1.0, -0.0625].into()));
+        let updates = Sgd::new(0.125).clamp_weights(0.01).minimize(&scope, &(&w * &slopes).sum_all());
+        let device = wgrad_graph::Device::cpu();
+        let program = wgrad_graph::Program::compile(&device, &[], &updates).unwrap();
+        let mut state = wgrad_graph::State::init(&device, &program, 0).unwrap();
+        program.run(&mut state, &[]).unwrap();
+        assert_eq!(state.f32("w").unwrap(), [0.01, -0.01, 0.0078125]);
+    }
+
+    #[test]
     fn bad_options_are_refused() {
         let (scope, loss) = scope_with_two();
         let error = |build: &dyn Fn() -> Updates| checked(build).unwrap_err().to_string();
@@ -216,6 +241,7 @@ mod tests {
         assert!(error(&|| Adam::new(0.1).eps(0.0).minimize(&scope, &loss)).contains("eps = 0"));
         assert!(error(&|| RmsProp::new(0.1).alpha(-0.1).minimize(&scope, &loss)).contains("alpha = -0.1"));
         assert!(error(&|| Sgd::new(0.1).clip_norm(0.0).minimize(&scope, &loss)).contains("clip_norm = 0"));
+        assert!(error(&|| Sgd::new(0.1).clamp_weights(-1.0).minimize(&scope, &loss)).contains("clamp_weights = -1"));
         assert!(error(&|| Sgd::new(0.1).minimize(&scope, &scope.params()[0])).contains("reduce it to one number"));
         assert!(error(&|| Sgd::new(0.1).minimize(&Scope::train(), &loss)).contains("no parameters"));
     }
