@@ -214,7 +214,7 @@ fn a_stopped_and_resumed_run_ends_with_the_same_bytes() {
     assert_eq!(parts, whole);
     assert_eq!(
         parts.keys().collect::<Vec<_>>(),
-        ["last.json", "last.safetensors", "last.state.safetensors", "metrics.jsonl"]
+        ["confusion.csv", "last.json", "last.safetensors", "last.state.safetensors", "metrics.jsonl"]
     );
 }
 

@@ -1,7 +1,7 @@
 //! Generators against critics: two programs over one state.
 
 use crate::support::numbers;
-use crate::{Training, Values};
+use crate::support::training::{Training, Values};
 use wgrad::nn::{ConvTranspose2d, Relu};
 use wgrad::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Networks on graphs and on sets of points.
 
 use crate::support::numbers;
-use crate::{Training, Values};
+use crate::support::training::{Training, Values};
 use wgrad::nn::{BatchNorm1d, Conv1d};
 use wgrad::prelude::*;
 

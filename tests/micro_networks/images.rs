@@ -1,7 +1,7 @@
 //! Networks on images.
 
 use crate::support::numbers;
-use crate::{Training, Values};
+use crate::support::training::{Training, Values};
 use wgrad::nn::loss::{Bce, bce_with_logits};
 use wgrad::nn::{ConvTranspose2d, Reduction};
 use wgrad::prelude::*;

@@ -1,7 +1,7 @@
 //! A neural Turing machine (Graves et al., 2014) on the copy task.
 
 use crate::support::numbers;
-use crate::{Training, Values};
+use crate::support::training::{Training, Values};
 use wgrad::graph::Init;
 use wgrad::nn::Reduction;
 use wgrad::nn::loss::{Bce, bce_with_logits};

@@ -1,7 +1,7 @@
 //! Networks on sequences.
 
 use crate::support::numbers;
-use crate::{Training, Values};
+use crate::support::training::{Training, Values};
 use wgrad::graph::{Attention, Init};
 use wgrad::nn::loss::mse;
 use wgrad::nn::{Cell, LayerNorm, Recurrent, Reduction, Sequences};

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod training;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use wgrad::prelude::*;
