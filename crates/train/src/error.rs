@@ -140,6 +140,22 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// The file holds something else than text.
+    #[error("{} is not text in UTF-8: see its byte {position}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where the text ends and something else begins.
+        position: usize,
+    },
+    /// The file is not a tokenizer's.
+    #[error("{} is not a tokenizer that can be read: {reason}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
     /// No data set has this name.
     #[error("no data set is called {name:?}: choose one of {known}")]
     UnknownSet {

@@ -15,6 +15,7 @@
 //! | [`picture`] | pictures: samples, boxes and masks as PNG files; PNG and JPEG read |
 //! | [`progress`] | bars or plain lines |
 //! | [`profile`] | the table of kernels |
+//! | [`tokenizer`] | texts as numbers |
 //! | [`options`] | the shared command line |
 //! | [`error`] | what can go wrong |
 
@@ -34,6 +35,7 @@ pub mod session;
 pub mod tensors;
 #[cfg(test)]
 mod testing;
+pub mod tokenizer;
 pub mod trainer;
 
 pub use checkpoint::{LoadReport, TensorData, TensorMap};
