@@ -141,6 +141,11 @@ pub fn load(path: impl AsRef<Path>) -> Result<TensorMap, TrainError> {
     decode(&std::fs::read(path).map_err(atomic::io("read", path))?, path)
 }
 
+/// These tensors under other names, without those that `rename` has no name for.
+pub fn renamed(tensors: TensorMap, rename: impl Fn(&str) -> Option<String>) -> TensorMap {
+    tensors.into_iter().filter_map(|(name, tensor)| Some((rename(&name)?, tensor))).collect()
+}
+
 /// How the tensors of a file differ from those that a model has. Prints as one line, and with `{:#}` as a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {

@@ -40,7 +40,9 @@ impl Copying {
             return wrong(format!("{examples} sequences of {shortest} to {length} tokens cannot be made"));
         }
         if possible < 16 * HELD_OUT {
-            return wrong(format!("there are only {possible} sequences of {shortest} tokens: too few to hold some out"));
+            return wrong(format!(
+                "there are only {possible} sequences of {shortest} tokens: too few to hold some out"
+            ));
         }
         Ok(Copying { examples, symbols, shortest, length, judged: None })
     }
@@ -83,7 +85,8 @@ impl Copying {
 
 /// Decided by a hash of the sequence (FNV-1a, and SplitMix64's last step, since the low bits of the first are poor).
 fn is_held_out(sequence: &[u32]) -> bool {
-    let hash = sequence.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &t| (h ^ u64::from(t)).wrapping_mul(0x0100_0000_01b3));
+    let hash =
+        sequence.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &t| (h ^ u64::from(t)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     (hash ^ hash >> 31) % HELD_OUT == 0

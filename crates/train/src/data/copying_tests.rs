@@ -3,8 +3,7 @@ use crate::data::{Loader, LoaderOptions};
 use std::collections::BTreeSet;
 
 fn sequences(source: Copying, seed: u64, epoch: usize) -> Vec<Vec<u32>> {
-    let loader = Loader::new(source, LoaderOptions::test(1)).unwrap();
-    let loader = Loader::new(loader.source().clone(), LoaderOptions { seed, ..*loader.options() }).unwrap();
+    let loader = Loader::new(source, LoaderOptions { seed, ..LoaderOptions::test(1) }).unwrap();
     let mut all = vec![];
     for batch in loader.epoch(epoch, 0).unwrap() {
         let batch = batch.unwrap();

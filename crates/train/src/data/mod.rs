@@ -1,6 +1,7 @@
 //! Data sets and the way from their files to batches.
 
 mod augment;
+pub mod copying;
 mod dataset;
 #[cfg(feature = "digits")]
 mod digits;
@@ -9,10 +10,12 @@ mod images;
 mod loader;
 mod mnist;
 mod source;
+pub mod text;
 
 use std::path::Path;
 
 pub use augment::{Augment, Normalize};
+pub use copying::Copying;
 pub use dataset::{ImageDataset, ImageSet, Split};
 #[cfg(feature = "digits")]
 pub use digits::digits;
@@ -21,6 +24,7 @@ pub use images::ImageSource;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
 pub use mnist::{FASHION_MNIST_DIR, fashion_mnist, mnist};
 pub use source::{Example, Field, Source};
+pub use text::Windows;
 
 use crate::error::DataError;
 

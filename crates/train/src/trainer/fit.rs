@@ -71,9 +71,12 @@ impl<'a> Fit<'a> {
             Some(saved) => Session::resume(dir, saved, state, &model)?,
             None => {
                 if let Some(path) = &trainer.weights {
+                    let mut weights = checkpoint::load(path)?;
+                    if let Some(rename) = &trainer.weight_names {
+                        weights = checkpoint::renamed(weights, rename);
+                    }
                     let names = model.iter().map(String::as_str);
-                    let report =
-                        tensors::load_fitting(&mut state, names, &checkpoint::load(path)?, path, &trainer.name)?;
+                    let report = tensors::load_fitting(&mut state, names, &weights, path, &trainer.name)?;
                     if !trainer.quiet {
                         eprintln!("weights: {}: {report:#}", path.display());
                     }

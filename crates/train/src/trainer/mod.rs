@@ -35,6 +35,8 @@ use crate::run_dir::Manifest;
 use fit::Fit;
 use programs::{Built, Use};
 
+type Rename = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Trains a [`Task`], such as a [`Classifier`].
 ///
 /// Every epoch it evaluates, adds to `metrics.jsonl` and saves a checkpoint, from which [`Trainer::resume`] goes on: a run
@@ -82,6 +84,7 @@ pub struct Trainer {
     out: PathBuf,
     resume: bool,
     weights: Option<PathBuf>,
+    weight_names: Option<Box<Rename>>,
     profile: bool,
     quiet: bool,
     log_every: u64,
@@ -126,6 +129,7 @@ impl Trainer {
             out: PathBuf::from("runs"),
             resume: false,
             weights: None,
+            weight_names: None,
             profile: false,
             quiet: false,
             log_every: 20,
@@ -179,6 +183,13 @@ impl Trainer {
     /// usual. What did not fit is told.
     pub fn weights(mut self, path: impl Into<PathBuf>) -> Self {
         self.weights = Some(path.into());
+        self
+    }
+
+    /// What the tensors of that file are called in the model, where their names are not those already: none for what the model
+    /// has no use for.
+    pub fn weight_names(mut self, rename: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.weight_names = Some(Box::new(rename));
         self
     }
 

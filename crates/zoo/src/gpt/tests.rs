@@ -58,6 +58,21 @@ fn wrong_sizes_are_told() {
     assert!(error.starts_with("Gpt: u32 [N, 1 to 7] expected, not u32 [1, 8]"), "{error}");
 }
 
+#[test]
+fn models_are_told_from_checkpoints() {
+    let shapes: [(&str, &[usize]); 5] = [
+        ("transformer.wte.weight", &[50257, 768]),
+        ("transformer.wpe.weight", &[1024, 768]),
+        ("transformer.h.11.ln_1.weight", &[768]),
+        ("transformer.h.2.ln_1.weight", &[768]),
+        ("lm_head.weight", &[50257, 768]),
+    ];
+    assert_eq!(Gpt::of_checkpoint(shapes, None).unwrap(), Gpt::gpt2(Gpt2::Small));
+    assert!(Gpt::of_checkpoint(shapes, Some(5)).is_err());
+    let error = Gpt::of_checkpoint(shapes[1..].to_vec(), None).unwrap_err().to_string();
+    assert_eq!(error, "GPT: no checkpoint: wte.weight is None, wpe.weight Some([1024, 768])");
+}
+
 fn device() -> Device {
     let choice = std::env::var("WGRAD_TEST_DEVICE").unwrap_or_default();
     Device::open(if choice.is_empty() { "cpu" } else { &choice }.parse().unwrap()).unwrap()

@@ -20,11 +20,21 @@ impl Block {
     /// Attention of `x` over `memory`, or else over itself.
     #[track_caller]
     pub fn attend(&self, name: &str, norm: &str, x: &Tensor, memory: Option<&Tensor>, seen: &Attention) -> Tensor {
-        let layer = MultiheadAttention::new(self.width, self.heads).dropout(self.dropout).out_init(XAVIER);
         self.residual(norm, x, |x| {
             let other = memory.unwrap_or(x);
-            layer.attend(&self.scope.enter(name), x, other, other, seen)
+            self.attention().attend(&self.scope.enter(name), x, other, other, seen)
         })
+    }
+
+    /// The weights of that attention.
+    #[track_caller]
+    pub fn weights(&self, name: &str, before: &str, x: &Tensor, memory: &Tensor, seen: &Attention) -> Tensor {
+        let x = if self.pre_norm { norm(&self.scope, before, x) } else { x.clone() };
+        self.attention().weights(&self.scope.enter(name), &x, memory, memory, seen)
+    }
+
+    fn attention(&self) -> MultiheadAttention {
+        MultiheadAttention::new(self.width, self.heads).dropout(self.dropout).out_init(XAVIER)
     }
 
     /// Two linear layers with a ReLU between, for each token by itself.

@@ -155,9 +155,9 @@ impl Transformer {
         self.target_tokens
     }
 
-    /// Numbers that stand for a token between layers.
-    pub fn model_width(&self) -> usize {
-        self.width
+    /// Layers of the encoder, and of the decoder.
+    pub fn layer_count(&self) -> usize {
+        self.layers
     }
 
     /// What follows each token of `target` [N, T], having read `source` [N, S]: logits [N, T, tokens]. A place sees the target
@@ -191,7 +191,7 @@ impl Transformer {
     /// What the encoder makes of `source` [N, S]: [N, S, width].
     #[track_caller]
     pub fn encode(&self, scope: &Scope, source: &Tensor) -> Tensor {
-        let seen = Attention { mask: self.mask(source), ..Attention::default() };
+        let seen = self.look_across(source);
         let mut x = self.embed(scope, source, "src");
         for i in 0..self.layers {
             let block = self.block(&scope.enter("encoder").enter("layers").enter(&i.to_string()));
@@ -204,13 +204,11 @@ impl Transformer {
     /// What follows each token of `target` [N, T], given the encoder's `memory` of `source`: logits [N, T, tokens].
     #[track_caller]
     pub fn decode(&self, scope: &Scope, target: &Tensor, memory: &Tensor, source: &Tensor) -> Tensor {
-        let before = Attention { causal: true, mask: self.mask(target), ..Attention::default() };
-        let seen = Attention { mask: self.mask(source), ..Attention::default() };
-        let mut x = self.embed(scope, target, if self.tied { "src" } else { "tgt" });
+        let mut x = self.embed(scope, target, self.target_side());
         for i in 0..self.layers {
             let block = self.block(&scope.enter("decoder").enter("layers").enter(&i.to_string()));
-            x = block.attend("self_attn", "norm1", &x, None, &before);
-            x = block.attend("multihead_attn", "norm2", &x, Some(memory), &seen);
+            x = self.look_back(&block, target, &x);
+            x = block.attend("multihead_attn", "norm2", &x, Some(memory), &self.look_across(source));
             x = block.feed_forward("norm3", &x);
         }
         let x = self.last_norm(&scope.enter("decoder"), x);
@@ -223,6 +221,43 @@ impl Transformer {
         let generator =
             Linear::new(self.width, self.target_tokens).weight_init(WeightInit::XavierUniform { gain: 1.0 });
         generator.forward(&scope.enter("generator"), &x)
+    }
+
+    /// How much each place of `target` [N, T] looks at each of `source` [N, S] in the decoder's layer number `layer`: weights [N,
+    /// heads, T, S].
+    #[track_caller]
+    pub fn attention(&self, scope: &Scope, source: &Tensor, target: &Tensor, layer: usize) -> Tensor {
+        if layer >= self.layers {
+            fail("Transformer::attention", format!("there is no layer {layer}, only {}", self.layers));
+        }
+        let memory = self.encode(scope, source);
+        let mut x = self.embed(scope, target, self.target_side());
+        for i in 0.. {
+            let block = self.block(&scope.enter("decoder").enter("layers").enter(&i.to_string()));
+            x = self.look_back(&block, target, &x);
+            if i == layer {
+                return block.weights("multihead_attn", "norm2", &x, &memory, &self.look_across(source));
+            }
+            x = block.attend("multihead_attn", "norm2", &x, Some(&memory), &self.look_across(source));
+            x = block.feed_forward("norm3", &x);
+        }
+        unreachable!("the layer was found")
+    }
+
+    /// Attention over the target up to each place.
+    #[track_caller]
+    fn look_back(&self, block: &Block, target: &Tensor, x: &Tensor) -> Tensor {
+        let before = Attention { causal: true, mask: self.mask(target), ..Attention::default() };
+        block.attend("self_attn", "norm1", x, None, &before)
+    }
+
+    /// What of the source is seen.
+    fn look_across(&self, source: &Tensor) -> Attention {
+        Attention { mask: self.mask(source), ..Attention::default() }
+    }
+
+    fn target_side(&self) -> &'static str {
+        if self.tied { "src" } else { "tgt" }
     }
 
     /// Scaled embeddings and positions, added up.

@@ -104,6 +104,21 @@ fn padding_and_the_future_are_not_seen() {
     assert_ne!(short[14..], other[14..]);
 }
 
+/// Weights of each place add up to one, over what is no padding.
+#[test]
+fn attention_is_spread_over_the_source() {
+    let (device, model) = (Device::cpu(), tiny().layers(2));
+    let mut state = trained(&device, &model);
+    let weights = model.attention(&Scope::eval(), &tokens("source", 2, 4), &tokens("target", 2, 3), 1);
+    assert_eq!(weights.shape(), [2, 2, 3, 4]);
+    let [source, target] = [vec![2u32, 3, 4, 5, 6, 2, 0, 0], vec![1, 2, 3, 1, 6, 2]];
+    let rows = run(&mut state, &device, &weights, &[("source", Data::from(&source)), ("target", Data::from(&target))]);
+    for (i, row) in rows.chunks(4).enumerate() {
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5, "{row:?}");
+        assert_eq!(row[2..] == [0.0, 0.0], i >= 6, "{row:?}");
+    }
+}
+
 /// Greedy decoding takes the likeliest token after those that it wrote, place by place.
 #[test]
 fn greedy_decoding_follows_the_logits() {
