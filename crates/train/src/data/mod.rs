@@ -9,6 +9,7 @@ mod idx;
 mod images;
 mod loader;
 mod mnist;
+pub mod segmentation;
 mod source;
 pub mod text;
 

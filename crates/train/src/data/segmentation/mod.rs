@@ -1,0 +1,43 @@
+//! Images whose objects are outlined: generated cells, pictures with masks, and how tiles are cut from them.
+
+mod cells;
+mod lattice;
+mod weights;
+
+pub use cells::Cells;
+pub use weights::{WeightMap, separated};
+
+use crate::error::DataError;
+
+/// An image with a number for each of its objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlined {
+    /// Height and width.
+    pub size: [usize; 2],
+    /// The image's values, channels first.
+    pub image: Vec<u8>,
+    /// Each pixel's object, counted from 1, or 0 for the background.
+    pub objects: Vec<u16>,
+}
+
+/// Images with outlined objects, read one at a time, from any thread.
+pub trait OutlinedSet: Send + Sync {
+    /// What the data set is called.
+    fn name(&self) -> &str;
+    /// How many images there are.
+    fn len(&self) -> usize;
+    /// Channels of every image.
+    fn channels(&self) -> usize;
+    /// Height and width of image `index`.
+    fn size(&self, index: usize) -> [usize; 2];
+    /// Image `index`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn get(&self, index: usize) -> Result<Outlined, DataError>;
+
+    /// Whether there are no images at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
