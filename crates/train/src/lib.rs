@@ -12,6 +12,7 @@
 //! | [`tensors`] | from a device's state to named tensors, and back |
 //! | [`run_dir`] | a run's output directory: checkpoint and what resuming needs, crash-safe |
 //! | [`metrics`] | running means and `metrics.jsonl` |
+//! | [`overlap`] | intersection over union and dice, exact over a data set |
 //! | [`picture`] | pictures: samples, boxes and masks as PNG files; PNG and JPEG read |
 //! | [`progress`] | bars or plain lines |
 //! | [`profile`] | the table of kernels |
@@ -26,6 +27,7 @@ pub mod detection;
 pub mod error;
 pub mod metrics;
 pub mod options;
+pub mod overlap;
 pub mod picture;
 pub mod profile;
 pub mod progress;
@@ -42,8 +44,9 @@ pub use checkpoint::{LoadReport, TensorData, TensorMap};
 pub use error::{DataError, TrainError, exit_with};
 pub use metrics::{MetricsLog, Part, Record, Running, Scores};
 pub use options::{Dump, RunOptions};
+pub use overlap::Overlap;
 pub use picture::Picture;
 pub use progress::Progress;
 pub use run_dir::{Manifest, RunDir, Saved};
 pub use session::Session;
-pub use trainer::{Classifier, Report, Task, Trainer};
+pub use trainer::{Classifier, Report, Segmenter, Task, Trainer};

@@ -9,6 +9,7 @@ mod evaluation;
 mod fit;
 mod late;
 mod programs;
+mod segmenter;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use wgrad_nn::Schedule;
 pub use classifier::Classifier;
 pub use evaluation::Evaluation;
 pub use programs::Named;
+pub use segmenter::Segmenter;
 pub use task::{Headline, Inputs, Phase, Task, Values};
 
 use crate::data::Loader;

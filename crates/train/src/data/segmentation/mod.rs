@@ -1,10 +1,14 @@
 //! Images whose objects are outlined: generated cells, pictures with masks, and how tiles are cut from them.
 
 mod cells;
+mod folders;
 mod lattice;
+mod tiles;
 mod weights;
 
 pub use cells::Cells;
+pub use folders::open_masks;
+pub use tiles::{IGNORE, Tiles, Warp};
 pub use weights::{WeightMap, separated};
 
 use crate::error::DataError;
@@ -39,5 +43,46 @@ pub trait OutlinedSet: Send + Sync {
     /// Whether there are no images at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Images with outlined objects in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutlinedImages {
+    name: String,
+    channels: usize,
+    images: Vec<Outlined>,
+}
+
+impl OutlinedImages {
+    /// All images of a set, so that generated ones are made once.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn of(set: &dyn OutlinedSet) -> Result<OutlinedImages, DataError> {
+        let images = (0..set.len()).map(|i| set.get(i)).collect::<Result<_, _>>()?;
+        Ok(OutlinedImages { name: set.name().into(), channels: set.channels(), images })
+    }
+}
+
+impl OutlinedSet for OutlinedImages {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn size(&self, index: usize) -> [usize; 2] {
+        self.images[index].size
+    }
+
+    fn get(&self, index: usize) -> Result<Outlined, DataError> {
+        Ok(self.images[index].clone())
     }
 }

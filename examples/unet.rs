@@ -1,0 +1,119 @@
+//! Trains a U-Net to find cells in microscope images, and reports how well it covers those of images that it has not seen.
+//!
+//! ```sh
+//! cargo run --release --example unet
+//! cargo run --release --example unet -- --original --width 8 --epochs 4
+//! cargo run --release --example unet -- --data-dir stage1_train
+//! cargo run --release --example unet -- --help
+//! ```
+//!
+//! Cells are generated unless `--data-dir` names images with masks. After each epoch the run's directory has a picture with the
+//! outlines of what is true (green) and what is predicted (red).
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use clap::builder::RangedU64ValueParser;
+use wgrad::graph::Interpolation;
+use wgrad::prelude::*;
+use wgrad::train::data::segmentation::{Cells, OutlinedImages, OutlinedSet, Tiles, Warp, WeightMap, open_masks};
+use wgrad::train::data::{Loader, LoaderOptions};
+use wgrad::train::{DataError, Segmenter, exit_with};
+use wgrad::zoo::UNet;
+use wgrad::zoo::unet::UpPath;
+
+/// Trains a U-Net to find cells in microscope images.
+#[derive(Parser)]
+#[command(name = "unet")]
+struct Args {
+    /// The form of the paper: convolutions without padding, no batch norm, 64 channels unless --width says otherwise
+    #[arg(long)]
+    original: bool,
+
+    /// Channels at full resolution; twice as many at each lower one
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    width: Option<usize>,
+
+    /// How often the resolution is halved
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=8))]
+    depth: Option<usize>,
+
+    /// Resize on the way up, and convolve, instead of transposed convolutions
+    #[arg(long)]
+    resize: bool,
+
+    /// The side of the tiles that the network segments
+    #[arg(long, value_name = "PIXELS", default_value = "96", value_parser = RangedU64ValueParser::<usize>::new().range(16..=4096))]
+    tile: usize,
+
+    /// How much the dice loss counts beside the cross-entropy
+    #[arg(long, value_name = "SHARE", default_value = "1")]
+    dice: f32,
+
+    #[command(flatten)]
+    run: RunOptions,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit_with(error),
+    }
+}
+
+type Set = Arc<dyn OutlinedSet>;
+
+/// Images to learn from and to be judged by, and how many tiles of each image an epoch has.
+fn data(args: &Args, seed: u64) -> Result<(Set, Set, usize), DataError> {
+    if let Some(dir) = &args.run.data_dir {
+        let (learn, judge) = open_masks(dir, 1)?;
+        return Ok((Arc::new(learn), Arc::new(judge), 1));
+    }
+    // Other numbers, so other images.
+    let cells = |first, len| OutlinedImages::of(&Cells::new(seed, first, len, 192)?).map(Arc::new);
+    Ok((cells(0, 60)?, cells(60, 20)?, 4))
+}
+
+fn model(args: &Args, channels: usize) -> anyhow::Result<UNet> {
+    let (model, width, depth) = match args.original {
+        true => (UNet::original(channels, 2), 64, 4),
+        false => (UNet::padded(channels, 2), 16, 3),
+    };
+    let bilinear = UpPath::Resize(Interpolation::Linear { align_corners: true });
+    let up = if args.resize { bilinear } else { UpPath::Transposed };
+    Ok(model.width(args.width.unwrap_or(width)).depth(args.depth.unwrap_or(depth))?.up(up))
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    let options = &args.run;
+    let seed = options.seed.unwrap_or(0);
+    let (learn, judge, per_image) = data(args, seed)?;
+    let model = model(args, learn.channels())?;
+    let input = model.input_size(args.tile);
+    let sizes = [input, model.output_size(input).unwrap_or(args.tile)];
+
+    let batch_size = options.batch_size.unwrap_or(8);
+    let train = Tiles::random(learn, sizes, per_image, Warp::of_tile(input))?.weights(WeightMap::default());
+    let train = Loader::new(train, LoaderOptions::train(batch_size, seed))?;
+    let test = Loader::new(Tiles::all(judge, sizes)?, LoaderOptions::test(batch_size))?;
+
+    let device = Device::open(options.device.parse()?)?;
+    let (epochs, lr) = (options.epochs.unwrap_or(12), options.lr.unwrap_or(2e-3));
+    let steps = (epochs * train.batches_per_epoch()) as u64;
+    let name = format!("{} ({} channels)", model.name(), model.in_channels());
+    let task = Segmenter::new(model, 2, move |scope, loss| Adam::new(lr).minimize(scope, loss)).loss(1.0, args.dice);
+    let trainer = Trainer::new(&device, name, task)
+        .schedule(Schedule::cosine(lr, steps - steps / 20).warm_up(steps / 20, 0.1))
+        .epochs(epochs)
+        .setting("lr", lr)
+        .setting("tile", args.tile)
+        .setting("dice", args.dice)
+        .with_options(options, "unet");
+    if let Some(stage) = options.dump {
+        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
+    }
+    let report = trainer.fit(&train, &test)?;
+    Ok(writeln!(io::stdout(), "{report}")?)
+}
