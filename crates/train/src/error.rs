@@ -156,6 +156,22 @@ pub enum DataError {
         /// What the reader said.
         reason: String,
     },
+    /// The file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    Unsound {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Text cannot be cut by this vocabulary.
+    #[error("a vocabulary of {pieces} pieces: {reason}")]
+    Vocabulary {
+        /// How many pieces it has.
+        pieces: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No data set has this name.
     #[error("no data set is called {name:?}: choose one of {known}")]
     UnknownSet {

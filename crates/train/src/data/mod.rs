@@ -5,6 +5,7 @@ pub mod copying;
 mod dataset;
 #[cfg(feature = "digits")]
 mod digits;
+mod documents;
 mod idx;
 mod images;
 mod loader;
@@ -12,6 +13,7 @@ mod mnist;
 pub mod segmentation;
 mod source;
 pub mod text;
+mod wordpiece;
 
 use std::path::Path;
 
@@ -20,12 +22,14 @@ pub use copying::Copying;
 pub use dataset::{ImageDataset, ImageSet, Split};
 #[cfg(feature = "digits")]
 pub use digits::digits;
+pub use documents::{Documents, LICENCES_DIR};
 pub use idx::{Idx, read_idx};
 pub use images::ImageSource;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
 pub use mnist::{FASHION_MNIST_DIR, fashion_mnist, mnist};
 pub use source::{Example, Field, Source};
 pub use text::Windows;
+pub use wordpiece::{PieceScore, SpecialPieces, WordPiece, WordPieceLearner, words};
 
 use crate::error::DataError;
 
