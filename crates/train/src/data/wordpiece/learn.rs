@@ -12,8 +12,9 @@ pub enum PieceScore {
     /// `count(ab) * log(count(ab) * total / (count(a) * count(b)))`.
     #[default]
     Likelihood,
-    /// Those that most often belong together: `count(ab) / (count(a) * count(b))`. Widely told to be WordPiece's rule; it
-    /// makes pieces of rare words first.
+    /// Those that most often belong together: `count(ab) / (count(a) * count(b))`. Widely told to be WordPiece's rule, but it
+    /// makes pieces of rare words first: with 1000 pieces learnt from the texts of licences these are 98,109 tokens, by
+    /// likelihood 43,165 (by count 42,343).
     Ratio,
     /// The most frequent ones: byte-pair encoding's rule, and that of Hugging Face's trainer.
     Count,
