@@ -17,6 +17,7 @@
 mod draw;
 mod file;
 mod font;
+mod heat;
 
 pub use file::MAX_PIXELS;
 
