@@ -42,7 +42,7 @@ impl Defaults {
     fn of(data: &str) -> Defaults {
         // Digits are not mirrored: that makes other signs of them.
         match data {
-            "digits" => Defaults { patch: 2, epochs: 60, augment: Augment { flip: false, crop_padding: 1 } },
+            "digits" => Defaults { patch: 2, epochs: 100, augment: Augment { flip: false, crop_padding: 1 } },
             "mnist" => Defaults { patch: 4, epochs: 5, augment: Augment { flip: false, crop_padding: 2 } },
             _ => Defaults { patch: 4, epochs: 10, augment: Augment { flip: true, crop_padding: 1 } },
         }
@@ -64,18 +64,15 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let ([channels, size, _], classes) = (data.train.shape(), data.train.classes());
     let epochs = options.epochs.unwrap_or(defaults.epochs);
     let batch_size = options.batch_size.unwrap_or(64);
-    let lr = options.lr.unwrap_or(1e-3);
+    let lr = options.lr.unwrap_or(3e-3);
 
     let normalize = Normalize::measured(&data.train);
-    let augment = if std::env::var("NOAUG").is_ok() { Augment::default() } else { defaults.augment };
-    let train = ImageSource::new(data.train, augment, &normalize)?;
+    let train = ImageSource::new(data.train, defaults.augment, &normalize)?;
     let train = Loader::new(train, LoaderOptions::train(batch_size, options.seed.unwrap_or(0)))?;
     let test = Loader::new(ImageSource::plain(data.test.clone(), &normalize)?, LoaderOptions::test(batch_size))?;
 
     let device = Device::open(options.device.parse()?)?;
-    let model = Vit::new(size, args.patch.unwrap_or(defaults.patch), classes)?
-        .in_channels(channels)
-        .dropout(std::env::var("DROP").map_or(0.1, |v| v.parse().unwrap()));
+    let model = Vit::new(size, args.patch.unwrap_or(defaults.patch), classes)?.in_channels(channels);
     let model_name = format!("{} ({channels}x{size}x{size}, {classes} classes)", model.name());
     let optimizer = move |scope: &Scope, loss: &Tensor| {
         AdamW::new(lr).weight_decay(0.05).decay_if(|_, shape| shape.len() > 1).minimize(scope, loss)

@@ -26,7 +26,7 @@ use wgrad::zoo::bert::{BertPreTraining, PreTraining, Tokens};
 #[command(name = "bert")]
 struct Args {
     /// Pieces in the vocabulary that is learnt from the text
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    #[arg(long, value_name = "N", default_value_t = 1000)]
     pieces: usize,
 
     /// Tokens in a sequence
@@ -59,9 +59,9 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let options = &args.run;
-    let epochs = options.epochs.unwrap_or(60);
+    let epochs = options.epochs.unwrap_or(100);
     let batch_size = options.batch_size.unwrap_or(32);
-    let lr = options.lr.unwrap_or(1e-3);
+    let lr = options.lr.unwrap_or(2e-3);
 
     let (text, held_out) = Documents::read(options.data_dir.as_deref())?.split_end(10);
     let tokenizer = match &args.vocab {
@@ -84,7 +84,8 @@ fn run(args: &Args) -> anyhow::Result<()> {
         type_vocab_size: 2,
     };
     let name = format!("bert 128x3 ({} pieces, {} tokens)", tokenizer.len(), args.length);
-    let model = BertPreTraining::new(config.bert()?);
+    // So small a model learns nothing for long when it starts as near to 0 as a large one does.
+    let model = BertPreTraining::new(config.bert()?.dropout(0.0).deviation(0.05));
     let task = Reading { model, config: serde_json::to_string_pretty(&config)?, tokenizer, lr };
 
     let steps = (epochs * train.batches_per_epoch()) as u64;

@@ -4,5 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bert;
 mod language;
 mod resnet;
+mod vit;

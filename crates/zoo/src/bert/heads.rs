@@ -1,6 +1,6 @@
 //! What is put on the encoder.
 
-use super::{Bert, Tokens, linear};
+use super::{Bert, Tokens};
 use wgrad_graph::{CrossEntropy, DType, Init, Tensor, fail};
 use wgrad_nn::{Layer, Scope};
 
@@ -56,7 +56,7 @@ impl BertPreTraining {
         let body = scope.enter("bert");
         let hidden = self.bert.encode(&body, tokens);
         let pooled = self.bert.pool(&body, &hidden);
-        let next = linear(self.bert.width, 2).forward(&scope.enter("cls.seq_relationship"), &pooled);
+        let next = self.bert.linear(self.bert.width, 2).forward(&scope.enter("cls.seq_relationship"), &pooled);
         PreTraining { tokens: self.tokens(scope, &pick(scope, &hidden, positions)), next }
     }
 
@@ -65,7 +65,7 @@ impl BertPreTraining {
         let Bert { width, vocabulary, .. } = self.bert;
         let predictions = scope.enter("cls.predictions");
         let transform = predictions.enter("transform");
-        let x = linear(width, width).forward(&transform.enter("dense"), x).gelu();
+        let x = self.bert.linear(width, width).forward(&transform.enter("dense"), x).gelu();
         let x = self.bert.norm(&transform, &x);
         let [batch, picked, _] = x.dims();
         let words = self.bert.words(&scope.enter("bert.embeddings"));
@@ -161,7 +161,7 @@ impl BertClassifier {
         let body = scope.enter("bert");
         let pooled = self.bert.pool(&body, &self.bert.encode(&body, tokens));
         let pooled = self.bert.drop(scope, &pooled);
-        linear(self.bert.width, self.classes).forward(&scope.enter("classifier"), &pooled)
+        self.bert.linear(self.bert.width, self.classes).forward(&scope.enter("classifier"), &pooled)
     }
 }
 

@@ -75,6 +75,7 @@ pub struct Bert {
     segments: usize,
     dropout: f32,
     eps: f32,
+    deviation: f32,
 }
 
 impl Bert {
@@ -116,6 +117,7 @@ impl Bert {
             segments: 2,
             dropout: 0.1,
             eps: 1e-12,
+            deviation: 0.02,
         }
     }
 
@@ -146,6 +148,13 @@ impl Bert {
     /// What norms add to the variance (`layer_norm_eps`).
     pub fn eps(mut self, eps: f32) -> Self {
         self.eps = eps;
+        self
+    }
+
+    /// The standard deviation that weights and tables start with (`initializer_range`). 0.02 suits a width of 768; a narrow
+    /// model learns sooner with more.
+    pub fn deviation(mut self, deviation: f32) -> Self {
+        self.deviation = deviation;
         self
     }
 
@@ -210,11 +219,12 @@ impl Bert {
     }
 
     fn table(&self, scope: &Scope, name: &str, rows: usize) -> Tensor {
-        scope.enter(name).param("weight", &[rows, self.width], NORMAL)
+        scope.enter(name).param("weight", &[rows, self.width], Init::Normal(0.0, self.deviation))
     }
 
     fn linear(&self, inputs: usize, outputs: usize) -> Linear {
-        linear(inputs, outputs)
+        let normal = WeightInit::Fixed(Init::Normal(0.0, self.deviation));
+        Linear::new(inputs, outputs).weight_init(normal).bias_init(Init::Constant(0.0))
     }
 
     fn norm(&self, scope: &Scope, x: &Tensor) -> Tensor {
@@ -249,13 +259,6 @@ impl Layer for Bert {
     fn forward(&self, scope: &Scope, ids: &Tensor) -> Tensor {
         self.encode(scope, &Tokens::new(ids))
     }
-}
-
-/// What all weights and tables start as.
-const NORMAL: Init = Init::Normal(0.0, 0.02);
-
-fn linear(inputs: usize, outputs: usize) -> Linear {
-    Linear::new(inputs, outputs).weight_init(WeightInit::Fixed(NORMAL)).bias_init(Init::Constant(0.0))
 }
 
 /// The name by which a tensor of a published checkpoint goes today: Google's first ones, `bert-base-uncased` among them, call

@@ -1,0 +1,99 @@
+//! The `bert` example as its users see it: what it writes can be read again by its other mode.
+//!
+//! `cargo test` builds the example before it runs this.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs the example on the CPU backend, in `dir`.
+fn bert(dir: &Path, arguments: &[&str]) -> Output {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let path = profile.join("examples").join(format!("bert{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is missing: run `cargo build --example bert` first", path.display());
+    Command::new(path).current_dir(dir).args(["--device", "cpu"]).args(arguments).output().unwrap()
+}
+
+fn succeeds(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one line that says what is wrong.
+fn fails(output: Output) -> String {
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 1 && !stderr.contains("panicked"), "{stderr}");
+    errors[0].to_string()
+}
+
+/// A directory for one test, removed at its end.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("wgrad-bert-cli-{name}-{}", std::process::id()));
+        fs::create_dir_all(path.join("texts")).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Two documents of twenty sentences.
+fn write_texts(dir: &Path) {
+    for (name, verb) in [("a.txt", "counts"), ("b.txt", "sings")] {
+        let sentence = |i: usize| format!("Number {i} {verb} to the {} others. ", (i * 7) % 20);
+        fs::write(dir.join("texts").join(name), (0..20).map(sentence).collect::<String>()).unwrap();
+    }
+}
+
+#[test]
+fn trains_and_then_compares_sentences() {
+    let dir = TempDir::new("train");
+    write_texts(&dir.0);
+    let small = ["--data-dir", "texts", "--pieces", "60", "--length", "16", "--batch-size", "4", "--out", "out"];
+    let printed = succeeds(bert(&dir.0, &[&small[..], &["--epochs", "1"]].concat()));
+    let last = printed.lines().last().unwrap();
+    let loss: f32 = last.strip_prefix("validation loss ").unwrap().parse().unwrap();
+    // Of 60 pieces and two classes chosen blindly: 4.8.
+    assert!((1.0..6.0).contains(&loss), "{last}");
+
+    fs::write(dir.0.join("lines.txt"), "Number one counts.\n\nThe others sing\nnumber one COUNTS.\n").unwrap();
+    let compare = ["--weights", "out/last.safetensors", "--vocab", "out/vocab.txt", "--sentences", "lines.txt"];
+    let printed = succeeds(bert(&dir.0, &compare));
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 5, "{printed}");
+    assert!(lines[0].contains("1.000") && lines[0].ends_with("Number one counts."), "{printed}");
+    assert_eq!(lines[4], "closest 1 and 3: cosine 1.0000");
+    assert!(dir.0.join("runs/bert/similarity.png").exists() && dir.0.join("runs/bert/embeddings.safetensors").exists());
+
+    // A vocabulary of another model, a model without its description.
+    fs::write(dir.0.join("short.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n").unwrap();
+    let other = ["--weights", "out/last.safetensors", "--vocab", "short.txt", "--sentences", "lines.txt"];
+    let error = fails(bert(&dir.0, &other));
+    assert!(error.contains("short.txt has 5 pieces, but the model"), "{error}");
+    fs::remove_file(dir.0.join("out/config.json")).unwrap();
+    let error = fails(bert(&dir.0, &compare));
+    assert!(error.contains("config.json"), "{error}");
+}
+
+#[test]
+fn bad_input_is_told() {
+    let dir = TempDir::new("bad");
+    let error = fails(bert(&dir.0, &["--data-dir", "texts"]));
+    assert!(error.contains("no text at texts"), "{error}");
+    fs::write(dir.0.join("texts/a"), "One sentence only.").unwrap();
+    let error = fails(bert(&dir.0, &["--data-dir", "texts", "--pieces", "50"]));
+    assert!(error.contains("no document has two sentences"), "{error}");
+    let error = fails(bert(&dir.0, &["--data-dir", "texts", "--pieces", "9"]));
+    assert!(error.contains("a vocabulary of 9 pieces"), "{error}");
+    let usage = bert(&dir.0, &["--sentences", "lines.txt"]);
+    assert_eq!(usage.status.code(), Some(2));
+}
