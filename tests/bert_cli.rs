@@ -88,7 +88,7 @@ fn trains_and_then_compares_sentences() {
 fn bad_input_is_told() {
     let dir = TempDir::new("bad");
     let error = fails(bert(&dir.0, &["--data-dir", "texts"]));
-    assert!(error.contains("no text at texts"), "{error}");
+    assert!(error.contains("no text file at texts"), "{error}");
     fs::write(dir.0.join("texts/a"), "One sentence only.").unwrap();
     let error = fails(bert(&dir.0, &["--data-dir", "texts", "--pieces", "50"]));
     assert!(error.contains("no document has two sentences"), "{error}");

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use wgrad::prelude::*;
 use wgrad::train::checkpoint::{self, TensorData, TensorMap};
-use wgrad::train::data::WordPiece;
+use wgrad::train::tokenizer::WordPiece;
 use wgrad::train::{Picture, tensors};
 use wgrad::zoo::Bert;
 use wgrad::zoo::bert::{Tokens, current_name, sentence_embedding};

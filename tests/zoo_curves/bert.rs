@@ -2,7 +2,8 @@
 
 use crate::support::training::{Training, Values};
 use wgrad::prelude::*;
-use wgrad::train::data::{Documents, Loader, LoaderOptions, MaskedPairs, WordPieceLearner};
+use wgrad::train::data::{Documents, Loader, LoaderOptions, MaskedPairs};
+use wgrad::train::tokenizer::WordPieceLearner;
 use wgrad::zoo::bert::{Bert, BertPreTraining, Tokens, UNPICKED};
 
 const BATCH: usize = 6;

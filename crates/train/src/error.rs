@@ -156,14 +156,6 @@ pub enum DataError {
         /// What the reader said.
         reason: String,
     },
-    /// The file is not what it should be.
-    #[error("{}: {reason}", path.display())]
-    Unsound {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// Text cannot be cut by this vocabulary.
     #[error("a vocabulary of {pieces} pieces: {reason}")]
     Vocabulary {

@@ -1,15 +1,10 @@
 //! Text as sentences in their order, document by document.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::text::{LICENSES, files, read_text};
 use crate::error::DataError;
-
-/// Where Debian and its kin keep the texts of licences.
-pub const LICENCES_DIR: &str = "/usr/share/common-licenses";
-
-/// A file larger than this is not taken for text to learn from.
-const LARGEST_FILE: u64 = 256 << 20;
 
 /// A sentence is cut here at the latest, in characters.
 const LONGEST_SENTENCE: usize = 10_000;
@@ -24,33 +19,23 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Reads all files of a directory, in the order of their names, each as a document: those in [`LICENCES_DIR`] if no other
-    /// is named. A paragraph that an earlier one repeats is left out, and so are files that then have nothing left.
+    /// Reads all files of a directory, in the order of their names, each as a document: [`LICENSES`] if no other is named. A
+    /// paragraph that an earlier one repeats is left out, and so are files that then have nothing left.
     ///
     /// # Errors
     /// When there is no such directory, no text in it, or a file that cannot be read or is no UTF-8.
     pub fn read(dir: Option<&Path>) -> Result<Self, DataError> {
         let (dir, name) = match dir {
             Some(dir) => (dir, dir.display().to_string()),
-            None => (Path::new(LICENCES_DIR), "the texts of licences".to_string()),
+            None => (Path::new(LICENSES), "the texts of licences".to_string()),
         };
-        let missing = |what: &str| DataError::Missing {
-            what: what.into(),
-            path: dir.into(),
-            hint: "name a directory of plain text files with --data-dir".into(),
-        };
-        let unreadable = |source| DataError::Read { path: dir.into(), source };
-        if !dir.is_dir() {
-            return Err(missing("directory"));
-        }
-        let entries = std::fs::read_dir(dir).map_err(unreadable)?;
-        let mut paths: Vec<PathBuf> =
-            entries.map(|entry| Ok(entry?.path())).collect::<Result<_, _>>().map_err(unreadable)?;
-        paths.retain(|path| path.is_file());
-        paths.sort();
-        let texts: Vec<String> = paths.iter().map(|path| read_text(path, LARGEST_FILE)).collect::<Result<_, _>>()?;
+        let texts: Vec<String> = files(dir)?.iter().map(read_text).collect::<Result<_, _>>()?;
         let all = Self::of(name, texts.iter().map(String::as_str));
-        if all.documents.is_empty() { Err(missing("text")) } else { Ok(all) }
+        if all.documents.is_empty() {
+            let hint = "name a directory of plain text files".into();
+            return Err(DataError::Missing { what: "sentence".into(), path: dir.into(), hint });
+        }
+        Ok(all)
     }
 
     /// The sentences of these texts, without paragraphs that an earlier one repeats, and without texts that then have nothing
@@ -86,18 +71,6 @@ impl Documents {
     pub fn sentences(&self) -> impl Iterator<Item = &str> {
         self.documents.iter().flatten().map(String::as_str)
     }
-}
-
-/// A file of at most `largest` bytes as text.
-pub(super) fn read_text(path: &Path, largest: u64) -> Result<String, DataError> {
-    let failed = |source| DataError::Read { path: path.into(), source };
-    let unsound = |reason: String| DataError::Unsound { path: path.into(), reason };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
-    if size > largest {
-        return Err(unsound(format!("{size} bytes are too large; {largest} are allowed")));
-    }
-    String::from_utf8(std::fs::read(path).map_err(failed)?)
-        .map_err(|error| unsound(format!("this is not UTF-8 text, at byte {}", error.utf8_error().valid_up_to())))
 }
 
 /// What blank lines part, each on one line with single spaces; without lines of marks only.
@@ -183,8 +156,9 @@ mod tests {
     fn a_directory_of_files() {
         let dir = TempDir::new("documents");
         let missing = |dir: &Path| Documents::read(Some(dir)).unwrap_err().to_string();
-        assert!(missing(&dir.path().join("none")).contains("--data-dir"));
-        assert!(missing(dir.path()).starts_with("no text at"));
+        assert!(missing(&dir.path().join("none")).contains("a directory of them"));
+        std::fs::write(dir.path().join("empty"), "--\n").unwrap();
+        assert!(missing(dir.path()).starts_with("no sentence at"));
         std::fs::write(dir.path().join("b"), "Second.").unwrap();
         std::fs::write(dir.path().join("a.txt"), "First. One.").unwrap();
         std::fs::create_dir(dir.path().join("c")).unwrap();
@@ -192,7 +166,6 @@ mod tests {
         assert_eq!(text.documents, [vec!["First.", "One."], vec!["Second."]]);
         std::fs::write(dir.path().join("d"), [b'a', 0xff]).unwrap();
         let error = missing(dir.path());
-        assert!(error.ends_with("d: this is not UTF-8 text, at byte 1"), "{error}");
-        assert!(read_text(&dir.path().join("a.txt"), 5).unwrap_err().to_string().contains("11 bytes are too large"));
+        assert!(error.ends_with("d is not text in UTF-8: see its byte 1"), "{error}");
     }
 }

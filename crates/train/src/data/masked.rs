@@ -2,9 +2,9 @@
 
 use super::documents::Documents;
 use super::source::{Example, Field, Source};
-use super::wordpiece::{SpecialPieces, WordPiece};
 use crate::error::DataError;
 use crate::rng::Stream;
+use crate::tokenizer::{SpecialPieces, WordPiece};
 
 /// The label of a place in the list of picked ones that an example does not use.
 pub const UNPICKED: u32 = u32::MAX;

@@ -14,7 +14,6 @@ mod mnist;
 pub mod segmentation;
 mod source;
 pub mod text;
-mod wordpiece;
 
 use std::path::Path;
 
@@ -23,7 +22,7 @@ pub use copying::Copying;
 pub use dataset::{ImageDataset, ImageSet, Split};
 #[cfg(feature = "digits")]
 pub use digits::digits;
-pub use documents::{Documents, LICENCES_DIR};
+pub use documents::Documents;
 pub use idx::{Idx, read_idx};
 pub use images::ImageSource;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
@@ -31,7 +30,6 @@ pub use masked::{MaskedPairs, UNPICKED};
 pub use mnist::{FASHION_MNIST_DIR, fashion_mnist, mnist};
 pub use source::{Example, Field, Source};
 pub use text::Windows;
-pub use wordpiece::{PieceScore, SpecialPieces, WordPiece, WordPieceLearner, words};
 
 use crate::error::DataError;
 

@@ -57,7 +57,8 @@ pub fn read_text(path: impl AsRef<Path>) -> Result<String, DataError> {
     Ok(text)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+/// A file itself, or the plain files of a directory in the order of their names.
+pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let missing = |what: &str| {
         let hint = "give a text file, or a directory of them".into();
         DataError::Missing { what: what.into(), path: path.into(), hint }

@@ -3,10 +3,12 @@
 mod characters;
 #[cfg(feature = "tokenizers")]
 mod published;
+mod wordpiece;
 
 pub use characters::Characters;
 #[cfg(feature = "tokenizers")]
 pub use published::Published;
+pub use wordpiece::{PieceScore, SpecialPieces, WordPiece, WordPieceLearner, words};
 
 use crate::error::DataError;
 

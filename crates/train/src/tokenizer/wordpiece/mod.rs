@@ -9,13 +9,12 @@ use std::path::Path;
 pub use basic::words;
 pub use learn::{PieceScore, WordPieceLearner};
 
+use super::Tokenizer;
+use crate::data::text::read_text;
 use crate::error::DataError;
 
 /// Longer words are not looked up, as in BERT.
 const LONGEST_WORD: usize = 100;
-
-/// Vocabulary files are far smaller.
-const LARGEST_FILE: u64 = 64 << 20;
 
 /// The numbers of the pieces that are no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +40,7 @@ const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 /// A word that cannot be cut so is `[UNK]`.
 ///
 /// ```
-/// use wgrad_train::data::WordPiece;
+/// use wgrad_train::tokenizer::WordPiece;
 ///
 /// let pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "un", "##aff", "##able", "##a", "!"];
 /// let tokenizer = WordPiece::new(pieces.map(String::from).to_vec())?;
@@ -87,11 +86,11 @@ impl WordPiece {
     /// Reads a `vocab.txt`: a piece on each line.
     ///
     /// # Errors
-    /// When the file cannot be read, is too large or no UTF-8, or has not all special pieces.
+    /// When the file cannot be read or is no UTF-8, or has not all special pieces.
     pub fn load(path: &Path) -> Result<Self, DataError> {
-        let text = super::documents::read_text(path, LARGEST_FILE)?;
+        let text = read_text(path)?;
         Self::new(text.lines().map(String::from).collect()).map_err(|error| match error {
-            DataError::Vocabulary { reason, .. } => DataError::Unsound { path: path.into(), reason },
+            DataError::Vocabulary { reason, .. } => DataError::Tokenizer { path: path.into(), reason },
             other => other,
         })
     }
@@ -189,6 +188,20 @@ impl WordPiece {
     }
 }
 
+impl Tokenizer for WordPiece {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, DataError> {
+        Ok(self.tokenize(text))
+    }
+
+    fn decode(&self, tokens: &[u32]) -> String {
+        self.text(tokens)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,9 +265,9 @@ mod tests {
         assert_eq!((read.len(), read.piece(6), read.piece(7)), (7, Some("##b"), None));
         std::fs::write(&path, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n").unwrap();
         let error = WordPiece::load(&path).unwrap_err().to_string();
-        assert!(error.contains("vocab.txt: it has no [MASK]"), "{error}");
+        assert!(error.contains("vocab.txt is not a tokenizer that can be read: it has no [MASK]"), "{error}");
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(WordPiece::load(&path).unwrap_err().to_string().contains("UTF-8"));
-        assert!(matches!(WordPiece::load(&dir.path().join("none")), Err(DataError::Read { .. })));
+        assert!(matches!(WordPiece::load(&dir.path().join("none")), Err(DataError::Missing { .. })));
     }
 }
