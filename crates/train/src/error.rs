@@ -132,6 +132,14 @@ pub enum DataError {
         /// Most pixels that are read.
         limit: usize,
     },
+    /// A file that says what is on pictures is damaged, or contradicts itself or them.
+    #[error("the annotations in {} cannot be used: {reason}", path.display())]
+    Annotation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The sizes that a data set was made with make no sense.
     #[error("data set {name}: {reason}")]
     Invalid {

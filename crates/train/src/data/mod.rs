@@ -3,6 +3,7 @@
 mod augment;
 pub mod copying;
 mod dataset;
+mod detection;
 #[cfg(feature = "digits")]
 mod digits;
 mod documents;
@@ -20,6 +21,10 @@ use std::path::Path;
 pub use augment::{Augment, Normalize};
 pub use copying::Copying;
 pub use dataset::{ImageDataset, ImageSet, Split};
+pub use detection::{
+    CocoSet, DetectionAugment, DetectionSet, DetectionSource, DetectionSplit, SHAPES, Scene, Shape, ShapeSet, VocSet,
+    detections, open_detection, write_coco, write_voc,
+};
 #[cfg(feature = "digits")]
 pub use digits::digits;
 pub use documents::Documents;
