@@ -23,7 +23,7 @@ pub use copying::Copying;
 pub use dataset::{ImageDataset, ImageSet, Split};
 pub use detection::{
     CocoSet, DetectionAugment, DetectionSet, DetectionSource, DetectionSplit, SHAPES, Scene, Shape, ShapeSet, VocSet,
-    detections, open_detection, write_coco, write_voc,
+    detections, open_detection, shapes, write_coco, write_voc,
 };
 #[cfg(feature = "digits")]
 pub use digits::digits;

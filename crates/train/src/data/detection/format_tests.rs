@@ -4,17 +4,17 @@ use super::*;
 use crate::detection::Rect;
 use crate::testing::TempDir;
 
-fn shapes(part: usize) -> ShapeSet {
+fn written(part: usize) -> ShapeSet {
     ShapeSet::new(5, [48, 32], 9, part).unwrap()
 }
 
 #[test]
 fn coco_comes_back_as_it_was() {
     let dir = TempDir::new("coco");
-    write_coco(&shapes(0), dir.path(), "train2017").unwrap();
-    write_coco(&shapes(1), dir.path(), "val2017").unwrap();
+    write_coco(&written(0), dir.path(), "train2017").unwrap();
+    write_coco(&written(1), dir.path(), "val2017").unwrap();
     let split = open_detection(dir.path()).unwrap();
-    for (read, written) in [(&split.train, shapes(0)), (&split.test, shapes(1))] {
+    for (read, written) in [(&split.train, written(0)), (&split.test, written(1))] {
         assert_eq!((read.len(), read.class_names()), (5, written.class_names()));
         for index in 0..5 {
             assert_eq!(read.size(index).unwrap(), [48, 32]);
@@ -30,13 +30,13 @@ fn coco_comes_back_as_it_was() {
 #[test]
 fn voc_comes_back_to_the_pixel() {
     let dir = TempDir::new("voc");
-    write_voc(&shapes(0), dir.path(), "train").unwrap();
-    write_voc(&shapes(1), dir.path(), "test").unwrap();
+    write_voc(&written(0), dir.path(), "train").unwrap();
+    write_voc(&written(1), dir.path(), "test").unwrap();
     let split = open_detection(dir.path()).unwrap();
     // In the order of the alphabet, and only those that occur.
     let names = split.train.class_names();
     assert!(names.is_sorted() && names.len() > 2, "{names:?}");
-    for (read, written) in [(&split.train, shapes(0)), (&split.test, shapes(1))] {
+    for (read, written) in [(&split.train, written(0)), (&split.test, written(1))] {
         for index in 0..5 {
             assert_eq!(read.picture(index).unwrap(), written.picture(index).unwrap());
             let objects = written.objects(index).unwrap();

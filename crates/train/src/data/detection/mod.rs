@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub use augment::DetectionAugment;
 pub use coco::{CocoSet, write_coco};
-pub use shapes::{SHAPES, Scene, Shape, ShapeSet};
+pub use shapes::{SHAPES, Scene, Shape, ShapeSet, shapes};
 pub use source::{DetectionSource, detections};
 pub use voc::{VocSet, write_voc};
 

@@ -1,9 +1,10 @@
 //! Generated pictures of simple shapes: data for detectors, made of nothing.
 
 use std::f32::consts::{PI, TAU};
+use std::sync::Arc;
 
-use super::DetectionSet;
 use super::render::{any_colour, background, bounds, clutter, fill, mean_under};
+use super::{DetectionSet, DetectionSplit};
 use crate::detection::{Object, Rect};
 use crate::error::DataError;
 use crate::picture::Picture;
@@ -110,6 +111,15 @@ impl ShapeSet {
         }
         shapes
     }
+}
+
+/// `train` pictures of shapes to learn from, and `test` others to be judged by.
+///
+/// # Errors
+/// As [`ShapeSet::new`].
+pub fn shapes(train: usize, test: usize, size: [usize; 2], seed: u64) -> Result<DetectionSplit, DataError> {
+    let part = |count, part| ShapeSet::new(count, size, seed, part);
+    Ok(DetectionSplit { train: Arc::new(part(train, 0)?), test: Arc::new(part(test, 1)?) })
 }
 
 /// A colour that is well told from this one.
