@@ -153,14 +153,18 @@ fn run(args: &Args) -> anyhow::Result<()> {
     };
     anyhow::ensure!(args.size % model.stride() == 0, "--size must be a multiple of {}", model.stride());
 
-    let augment = DetectionAugment { jitter: 0.2, scale: [0.7, 1.3], ..DetectionAugment::yolov3() };
+    // Generated shapes have every colour and size already.
+    let augment = match args.run.data_dir {
+        Some(_) => DetectionAugment::yolov3(),
+        None => DetectionAugment { flip: true, jitter: 0.1, scale: [0.8, 1.2], ..DetectionAugment::default() },
+    };
     let source = DetectionSource::new(train, args.size, OBJECTS, augment)?;
     let count = if matches!(args.model, Form::V3) { 9 } else { 6 };
     let clusters = anchors(&source.sizes()?, count, seed);
     eprintln!("anchors: {:.0?}, mean overlap {:.3}", clusters.sizes, clusters.mean_iou);
-    let model = model.anchors(&clusters.sizes)?;
+    let model = model.anchors(&clusters.sizes)?.prior(0.01)?;
 
-    let batch_size = args.run.batch_size.unwrap_or(16);
+    let batch_size = args.run.batch_size.unwrap_or(8);
     let frames = || DetectionSource::new(test.clone(), args.size, OBJECTS, DetectionAugment::default());
     let train = Loader::new(source, LoaderOptions::train(batch_size, seed))?;
     let judged = Loader::new(frames()?, LoaderOptions::test(batch_size))?;
@@ -170,8 +174,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let warm_up = (steps / 20).max(1);
     let device = Device::open(args.run.device.parse()?)?;
     let mut options = args.run.clone();
-    if let Some(path) = options.weights.as_deref().filter(|path| !path.extension().is_some_and(|e| e == "safetensors"))
-    {
+    if let Some(path) = options.weights.as_deref().filter(|path| path.extension().is_none_or(|e| e != "safetensors")) {
         let converted = options.out_dir("yolov3").join("darknet.safetensors");
         convert(&model, path, &converted)?;
         options.weights = Some(converted);

@@ -8,3 +8,4 @@ mod bert;
 mod language;
 mod resnet;
 mod vit;
+mod yolo;

@@ -1,7 +1,7 @@
 //! Darknet-53 as a classifier.
 
-use super::layers::{BLOCKS, Section, darknet53, run};
-use wgrad_graph::Tensor;
+use super::layers::{BLOCKS, Section, darknet, run};
+use wgrad_graph::{Init, Tensor};
 use wgrad_nn::{Layer, Scope};
 
 /// Darknet-53 (table 1 of the paper): from images [N, channels, H, W] to logits [N, classes]. Fifty-two convolutions, the
@@ -38,14 +38,14 @@ impl Darknet53 {
 
     pub(super) fn sections(&self) -> Vec<Section> {
         let last = Section::Conv { filters: self.classes, kernel: 1, stride: 1, normed: false };
-        [darknet53(self.width, BLOCKS).0, vec![Section::AvgPool, last]].concat()
+        [darknet(self.width, BLOCKS).0, vec![Section::AvgPool, last]].concat()
     }
 }
 
 impl Layer for Darknet53 {
     #[track_caller]
     fn forward(&self, scope: &Scope, images: &Tensor) -> Tensor {
-        let values = run(&self.sections(), scope, images);
+        let values = run(&self.sections(), scope, images, &Init::Constant(0.0));
         values[values.len() - 1].flatten(1)
     }
 }

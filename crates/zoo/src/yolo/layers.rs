@@ -1,6 +1,6 @@
 //! The sections of Darknet's cfg files, and how a list of them is a network.
 
-use wgrad_graph::Tensor;
+use wgrad_graph::{Init, Tensor};
 use wgrad_nn::init::{Fan, Nonlinearity};
 use wgrad_nn::{BatchNorm2d, Conv2d, Layer, MaxPool2d, Scope, Upsample, WeightInit};
 
@@ -38,12 +38,12 @@ pub(super) fn head(outputs: usize, anchors: [usize; 3]) -> [Section; 2] {
 /// Residual blocks in each stage of Darknet-53.
 pub(super) const BLOCKS: [usize; 5] = [1, 2, 8, 8, 4];
 
-/// The convolutions of Darknet-53, and where each stage ends: a stem, and five stages that each halve the resolution and
-/// then have residual blocks.
-pub(super) fn darknet53(width: usize, blocks: [usize; 5]) -> (Vec<Section>, [usize; 5]) {
+/// The convolutions of Darknet-53, if `blocks` are [`BLOCKS`], and where each stage ends: a stem, and stages that each halve
+/// the resolution and then have residual blocks.
+pub(super) fn darknet<const STAGES: usize>(width: usize, blocks: [usize; STAGES]) -> (Vec<Section>, [usize; STAGES]) {
     let mut net = vec![conv(width, 3, 1)];
-    let mut ends = [0; 5];
-    for stage in 0..5 {
+    let mut ends = [0; STAGES];
+    for stage in 0..STAGES {
         let channels = width << (stage + 1);
         net.push(conv(channels, 3, 2));
         for _ in 0..blocks[stage] {
@@ -54,9 +54,9 @@ pub(super) fn darknet53(width: usize, blocks: [usize; 5]) -> (Vec<Section>, [usi
     (net, ends)
 }
 
-/// The value of every section.
+/// The value of every section. `bias` is what biases start with.
 #[track_caller]
-pub(super) fn run(sections: &[Section], scope: &Scope, images: &Tensor) -> Vec<Tensor> {
+pub(super) fn run(sections: &[Section], scope: &Scope, images: &Tensor, bias: &Init) -> Vec<Tensor> {
     let mut values: Vec<Tensor> = Vec::with_capacity(sections.len());
     for (index, section) in sections.iter().enumerate() {
         let x = values.last().unwrap_or(images);
@@ -68,7 +68,7 @@ pub(super) fn run(sections: &[Section], scope: &Scope, images: &Tensor) -> Vec<T
                     .padding(kernel / 2)
                     .bias(!normed)
                     .weight_init(WeightInit::KaimingNormal(Fan::In, Nonlinearity::Relu))
-                    .bias_init(wgrad_graph::Init::Constant(0.0))
+                    .bias_init(bias.clone())
                     .forward(&scope.enter(&format!("conv_{index}")), x);
                 match normed {
                     true => BatchNorm2d::new(*filters)

@@ -16,8 +16,8 @@ pub use truth::{Assigned, Truth};
 pub use weights::{DarknetTensor, DarknetWeights};
 
 use crate::ZooError;
-use layers::{BLOCKS, Section, conv, darknet53, head, run};
-use wgrad_graph::{Tensor, fail};
+use layers::{BLOCKS, Section, conv, darknet, head, run};
+use wgrad_graph::{Init, Tensor, fail};
 use wgrad_nn::Scope;
 
 /// Width and height of the nine anchors of yolov3.cfg, in pixels of a 416 x 416 image: clusters of COCO's boxes.
@@ -55,7 +55,7 @@ enum Form {
 /// |---|---|---|---|
 /// | [`Yolo::v3`] | 32, 16, 8 | [`COCO_ANCHORS`] | 61,949,149 |
 /// | [`Yolo::tiny`] | 32, 16 | [`COCO_TINY_ANCHORS`] | 8,852,366 |
-/// | [`Yolo::small`] | 16, 8 | [`COCO_TINY_ANCHORS`] | 1,049,742 |
+/// | [`Yolo::small`] | 16, 8 | [`COCO_TINY_ANCHORS`] | 1,351,342 |
 ///
 /// ```
 /// # use wgrad_graph::{DType, Tensor};
@@ -73,22 +73,23 @@ pub struct Yolo {
     width: usize,
     blocks: [usize; 5],
     anchors: Vec<[f32; 2]>,
+    prior: Option<f32>,
 }
 
 impl Yolo {
     /// The model of the paper (yolov3.cfg): Darknet-53 and three grids.
     pub fn v3(classes: usize) -> Self {
-        Self { form: Form::V3, classes, width: 32, blocks: BLOCKS, anchors: COCO_ANCHORS.to_vec() }
+        Self { form: Form::V3, classes, width: 32, blocks: BLOCKS, anchors: COCO_ANCHORS.to_vec(), prior: None }
     }
 
     /// The small one that Darknet's authors published beside it (yolov3-tiny.cfg): seven convolutions with pooling between
     /// them, and two grids.
     pub fn tiny(classes: usize) -> Self {
-        Self { form: Form::Tiny, classes, width: 16, blocks: BLOCKS, anchors: COCO_TINY_ANCHORS.to_vec() }
+        Self { form: Form::Tiny, classes, width: 16, blocks: BLOCKS, anchors: COCO_TINY_ANCHORS.to_vec(), prior: None }
     }
 
-    /// The tiny one with a stage less: strides 16 and 8, for images of about a hundred pixels. Not a published model; it
-    /// learns on a CPU.
+    /// One for images of about a hundred pixels, that learns on a CPU: as [`Yolo::v3`], but with four stages of one residual
+    /// block each, and two grids, at strides 16 and 8. Not a published model.
     pub fn small(classes: usize) -> Self {
         Self { form: Form::Small, ..Self::tiny(classes) }
     }
@@ -117,6 +118,20 @@ impl Yolo {
             return Err(ZooError::Invalid { what: self.name(), reason });
         }
         self.anchors = anchors.to_vec();
+        Ok(self)
+    }
+
+    /// The probability of an object that every box starts with, by the bias of its objectness (as RetinaNet's; Lin et al.,
+    /// 2017, section 3.3). Darknet starts at 1/2, and spends its first steps on learning that most boxes have none.
+    ///
+    /// # Errors
+    /// If it is not between 0 and 1.
+    pub fn prior(mut self, probability: f32) -> Result<Self, ZooError> {
+        if !(probability > 0.0 && probability < 1.0) {
+            let reason = format!("a prior between 0 and 1 is needed, not {probability}");
+            return Err(ZooError::Invalid { what: self.name(), reason });
+        }
+        self.prior = Some(probability);
         Ok(self)
     }
 
@@ -151,7 +166,7 @@ impl Yolo {
             fail(self.name(), format!("[N, channels, H, W] with multiples of {stride} expected, not {shape:?}"));
         }
         let sections = self.sections();
-        let values = run(&sections, scope, images);
+        let values = run(&sections, scope, images, &self.bias());
         let grids = sections.iter().zip(values).filter_map(|(section, map)| match section {
             Section::Yolo(anchors) => Some((map, *anchors)),
             _ => None,
@@ -162,6 +177,13 @@ impl Yolo {
             self.classes,
             [images.shape()[2], images.shape()[3]],
         )
+    }
+
+    /// What the heads' biases start with.
+    fn bias(&self) -> Init {
+        let Some(prior) = self.prior else { return Init::Constant(0.0) };
+        let one = |i: usize| if i == 4 { (prior / (1.0 - prior)).ln() } else { 0.0 };
+        Init::Data((0..3 * (5 + self.classes)).map(|i| one(i % (5 + self.classes))).collect())
     }
 
     /// The network, section by section as in the cfg file.
@@ -178,7 +200,7 @@ impl Yolo {
 /// A grid at stride 32 from the end of Darknet-53; then twice: half the channels of its neck, enlarged, beside the
 /// backbone's map of that size.
 fn yolov3(width: usize, blocks: [usize; 5], outputs: usize) -> Vec<Section> {
-    let (mut net, [_, _, stage_3, stage_4, _]) = darknet53(width, blocks);
+    let (mut net, [_, _, stage_3, stage_4, _]) = darknet(width, blocks);
     let necks = [(32, None, [6, 7, 8]), (16, Some(stage_4), [3, 4, 5]), (8, Some(stage_3), [0, 1, 2])];
     for (widths, beside, anchors) in necks {
         let channels = widths * width;
@@ -209,16 +231,15 @@ fn tiny(width: usize, outputs: usize) -> Vec<Section> {
     net
 }
 
-/// As `tiny`, with four poolings and a narrower neck.
+/// As `yolov3`, but with one block in each of four stages, two grids, and necks of two convolutions.
 fn small(width: usize, outputs: usize) -> Vec<Section> {
-    let mut net = Vec::new();
-    for stage in 0..4 {
-        net.extend([conv(width << stage, 3, 1), Section::MaxPool { stride: 2 }]);
-    }
-    net.extend([conv(16 * width, 3, 1), conv(8 * width, 1, 1), conv(16 * width, 3, 1)]);
+    let (mut net, [_, _, stage_3, _]) = darknet(width, [1; 4]);
+    net.extend([conv(8 * width, 1, 1), conv(16 * width, 3, 1)]);
     net.extend(head(outputs, [3, 4, 5]));
-    net.extend([Section::Route(vec![9]), conv(4 * width, 1, 1), Section::Upsample, Section::Route(vec![15, 6])]);
-    net.push(conv(8 * width, 3, 1));
+    net.push(Section::Route(vec![net.len() - 4]));
+    net.extend([conv(4 * width, 1, 1), Section::Upsample]);
+    net.push(Section::Route(vec![net.len() - 1, stage_3]));
+    net.extend([conv(4 * width, 1, 1), conv(8 * width, 3, 1)]);
     net.extend(head(outputs, [0, 1, 2]));
     net
 }

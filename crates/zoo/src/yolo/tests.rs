@@ -1,7 +1,7 @@
 use super::layers::run;
 use super::*;
 use std::collections::HashMap;
-use wgrad_graph::{Array, DType, checked, reference};
+use wgrad_graph::{Array, DType, Init, checked, reference};
 use wgrad_nn::Layer;
 
 fn images(batch: usize, size: usize) -> Tensor {
@@ -21,7 +21,7 @@ fn count(model: &Yolo, size: usize) -> (usize, usize) {
 fn sizes() {
     assert_eq!(count(&Yolo::v3(80), 64), (61_949_149, (248_007_048 - 20) / 4));
     assert_eq!(count(&Yolo::tiny(80), 64), (8_852_366, (35_434_956 - 20) / 4));
-    assert_eq!(count(&Yolo::small(80), 64).0, 1_049_742);
+    assert_eq!(count(&Yolo::small(80), 64).0, 1_351_342);
     let scope = Scope::train();
     Darknet53::new(1000).forward(&scope, &images(1, 64));
     assert_eq!(scope.param_count(), 41_609_928);
@@ -30,7 +30,7 @@ fn sizes() {
 
 /// Channels and resolution of sections, as the log of Darknet prints them for 416 x 416.
 fn stages(model: &Yolo, expected: &[(usize, usize, usize)]) {
-    let values = run(&model.sections(), &Scope::eval(), &images(1, 416));
+    let values = run(&model.sections(), &Scope::eval(), &images(1, 416), &Init::Constant(0.0));
     for &(section, channels, size) in expected {
         assert_eq!(values[section].shape(), [1, channels, size, size], "section {section} of {}", model.name());
     }
@@ -46,7 +46,9 @@ fn shapes_through_every_stage() {
     let tiny = [(0, 16, 416), (9, 256, 13), (10, 512, 13), (11, 512, 13), (12, 1024, 13), (13, 256, 13), (15, 255, 13)];
     let second = [(17, 256, 13), (18, 128, 13), (19, 128, 26), (20, 384, 26), (21, 256, 26), (22, 255, 26)];
     stages(&Yolo::tiny(80), &[&tiny[..], &second].concat());
-    stages(&Yolo::small(80), &[(8, 256, 26), (11, 255, 26), (16, 192, 52), (17, 128, 52), (18, 255, 52)]);
+    let small =
+        [(12, 128, 52), (16, 256, 26), (17, 128, 26), (19, 255, 26), (24, 192, 52), (26, 128, 52), (27, 255, 52)];
+    stages(&Yolo::small(80), &small);
 
     for (model, boxes) in [(Yolo::v3(80), 10_647), (Yolo::tiny(80), 2_535), (Yolo::small(80), 10_140)] {
         let predictions = model.forward(&Scope::eval(), &images(2, 416));
@@ -84,6 +86,27 @@ fn anchors_are_checked() {
     for wrong in [&COCO_TINY_ANCHORS[..], &[[1.0, f32::NAN]; 9], &[[0.0, 1.0]; 9]] {
         let error = Yolo::v3(2).anchors(wrong).unwrap_err().to_string();
         assert!(error.starts_with("yolov3: 9 anchors"), "{error}");
+    }
+}
+
+#[test]
+fn a_prior_is_what_every_box_starts_with() {
+    let inits = |model: &Yolo| {
+        let scope = Scope::train();
+        model.forward(&scope, &images(1, 32));
+        let device = wgrad_graph::Device::cpu();
+        let heads: Vec<Tensor> =
+            scope.params().into_iter().filter(|p| p.name().unwrap().ends_with("conv_27.bias")).collect();
+        let program = wgrad_graph::Program::compile(&device, &[&heads[0]], &wgrad_graph::Updates::new()).unwrap();
+        wgrad_graph::State::init(&device, &program, 0).unwrap().f32("module_list.27.conv_27.bias").unwrap()
+    };
+    let model = Yolo::small(2).width(1);
+    assert_eq!(inits(&model), [0.0; 21]);
+    for (i, bias) in inits(&model.clone().prior(0.2).unwrap()).into_iter().enumerate() {
+        assert!((bias - if i % 7 == 4 { -(4.0f32.ln()) } else { 0.0 }).abs() < 1e-6, "{i}: {bias}");
+    }
+    for wrong in [0.0, 1.0, f32::NAN] {
+        assert!(model.clone().prior(wrong).unwrap_err().to_string().starts_with("yolov3-small: a prior"));
     }
 }
 
@@ -286,7 +309,7 @@ fn darknet_files_are_read_in_their_order() {
         ]
     );
     let last = &read.tensors[read.tensors.len() - 2..];
-    assert_eq!((last[0].name.as_str(), last[0].shape.as_slice()), ("module_list.18.conv_18.bias", &[21][..]));
+    assert_eq!((last[0].name.as_str(), last[0].shape.as_slice()), ("module_list.27.conv_27.bias", &[21][..]));
     assert_eq!(last[1].values.last(), Some(&((total - 1) as f32)));
     // Every tensor of the model is there, with its shape.
     let scope = Scope::eval();
@@ -305,8 +328,15 @@ fn darknet_files_of_other_models_are_refused() {
     let model = Yolo::small(2).width(1);
     let total = count(&model, 32).1;
     let whole = file([0, 2, 0], &[0, 0], total);
+    // Everywhere in the header, and around the end of every tensor.
+    let tensors = model.darknet_weights(&whole, 3).unwrap().tensors;
+    let mut lengths: Vec<usize> = (0..24).collect();
+    for tensor in &tensors {
+        let end = lengths[lengths.len() - 1].max(20) / 4 * 4 + 4 * tensor.values.len();
+        lengths.extend([end - 1, end, end + 1]);
+    }
     let mut ends = Vec::new();
-    for length in 0..whole.len() {
+    for length in lengths.into_iter().filter(|&length| length < whole.len()) {
         match model.darknet_weights(&whole[..length], 3) {
             Ok(read) => {
                 assert!(!read.missing.is_empty());
@@ -316,7 +346,7 @@ fn darknet_files_of_other_models_are_refused() {
         }
     }
     // A file may end where a layer does: the backbone alone.
-    assert_eq!(ends, [0, 2, 4, 6, 8, 9, 10, 11, 14, 17, 18]);
+    assert_eq!(ends, [0, 1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, 17, 18, 19, 22, 25, 26, 27]);
     let more = [&whole[..], &[0; 4]].concat();
     let error = model.darknet_weights(&more, 3).unwrap_err().to_string();
     assert!(error.contains("4 bytes are left"), "{error}");

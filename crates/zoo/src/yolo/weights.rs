@@ -4,7 +4,7 @@ use super::Yolo;
 use super::darknet::Darknet53;
 use super::layers::{Section, run};
 use crate::ZooError;
-use wgrad_graph::{DType, Tensor};
+use wgrad_graph::{DType, Init, Tensor};
 use wgrad_nn::Scope;
 
 /// What a `.weights` file holds, under the names that the model gives its tensors.
@@ -135,7 +135,7 @@ fn read(model: &str, sections: &[Section], bytes: &[u8], channels: usize) -> Res
 /// Number, weight's shape, and whether there is a norm, of every convolution. The network itself knows: it is built once.
 fn convolutions(sections: &[Section], channels: usize) -> Vec<(usize, Vec<usize>, bool)> {
     let scope = Scope::eval();
-    run(sections, &scope, &Tensor::input("images", [1, channels, 64, 64], DType::F32));
+    run(sections, &scope, &Tensor::input("images", [1, channels, 64, 64], DType::F32), &Init::Constant(0.0));
     let params = scope.params();
     let shape = |name: String| params.iter().find(|p| p.name() == Some(&name)).map(|p| p.shape().to_vec());
     let conv = |(index, section): (usize, &Section)| match section {
