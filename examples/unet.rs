@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Cells are generated unless `--data-dir` names images with masks. After each epoch the run's directory has a picture with the
-//! outlines of what is true (green) and what is predicted (red).
+//! outlines of what is true (green) and what is predicted (red); in the end `whole.png` has a whole image, segmented by
+//! overlapping tiles.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -18,11 +19,13 @@ use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 use wgrad::graph::Interpolation;
 use wgrad::prelude::*;
-use wgrad::train::data::segmentation::{Cells, OutlinedImages, OutlinedSet, Tiles, Warp, WeightMap, open_masks};
+use wgrad::train::data::segmentation::{
+    Cells, Outlined, OutlinedImages, OutlinedSet, Tiles, Warp, WeightMap, open_masks, overlay, separated,
+};
 use wgrad::train::data::{Loader, LoaderOptions};
-use wgrad::train::{DataError, Segmenter, exit_with};
+use wgrad::train::{DataError, Report, Segmenter, checkpoint, exit_with, tensors};
 use wgrad::zoo::UNet;
-use wgrad::zoo::unet::UpPath;
+use wgrad::zoo::unet::{OverlapTile, UpPath, labels_of};
 
 /// Trains a U-Net to find cells in microscope images.
 #[derive(Parser)]
@@ -86,6 +89,22 @@ fn model(args: &Args, channels: usize) -> anyhow::Result<UNet> {
     Ok(model.width(args.width.unwrap_or(width)).depth(args.depth.unwrap_or(depth))?.up(up))
 }
 
+/// Segments an image of any size by overlapping tiles, and draws the result to `whole.png`.
+fn whole(device: &Device, model: &UNet, report: &Report, image: &Outlined, tile: usize) -> anyhow::Result<()> {
+    // Of the padded form's tiles, what is near the border is left out.
+    let overlap = if model.margin() > 0 { 0 } else { tile / 4 };
+    let tiles = OverlapTile::new(device, model, [tile; 2], overlap, 4)?;
+    let mut state = State::init(device, tiles.program(), 0)?;
+    let names: Vec<String> = state.tensors().map(|(name, ..)| name.to_string()).collect();
+    let saved = checkpoint::load(&report.checkpoint)?;
+    tensors::import(&mut state, names.iter().map(String::as_str), &saved, &report.checkpoint, &model.name())?;
+    let answers = labels_of(&tiles.run(&mut state, &image.normalized(), image.size)?, 2);
+    let [height, width] = image.size;
+    let labels: Vec<u32> = separated(&image.objects, image.size).iter().map(|&inside| u32::from(inside)).collect();
+    let picture = overlay(&image.normalized(), [model.in_channels(), height, width], &labels, &answers, image.size);
+    Ok(picture.save(report.checkpoint.with_file_name("whole.png"))?)
+}
+
 fn run(args: &Args) -> anyhow::Result<()> {
     let options = &args.run;
     let seed = options.seed.unwrap_or(0);
@@ -97,12 +116,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let batch_size = options.batch_size.unwrap_or(8);
     let train = Tiles::random(learn, sizes, per_image, Warp::of_tile(input))?.weights(WeightMap::default());
     let train = Loader::new(train, LoaderOptions::train(batch_size, seed))?;
-    let test = Loader::new(Tiles::all(judge, sizes)?, LoaderOptions::test(batch_size))?;
+    let test = Loader::new(Tiles::all(judge.clone(), sizes)?, LoaderOptions::test(batch_size))?;
 
     let device = Device::open(options.device.parse()?)?;
     let (epochs, lr) = (options.epochs.unwrap_or(12), options.lr.unwrap_or(2e-3));
     let steps = (epochs * train.batches_per_epoch()) as u64;
     let name = format!("{} ({} channels)", model.name(), model.in_channels());
+    let judged_model = model.clone();
     let task = Segmenter::new(model, 2, move |scope, loss| Adam::new(lr).minimize(scope, loss)).loss(1.0, args.dice);
     let trainer = Trainer::new(&device, name, task)
         .schedule(Schedule::cosine(lr, steps - steps / 20).warm_up(steps / 20, 0.1))
@@ -115,5 +135,6 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
     }
     let report = trainer.fit(&train, &test)?;
+    whole(&device, &judged_model, &report, &judge.get(0)?, input)?;
     Ok(writeln!(io::stdout(), "{report}")?)
 }

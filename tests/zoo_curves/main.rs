@@ -7,5 +7,6 @@ mod support;
 mod bert;
 mod language;
 mod resnet;
+mod unet;
 mod vit;
 mod yolo;

@@ -122,6 +122,11 @@ impl OverlapTile {
         Ok(OverlapTile { program, channels: shape[1], classes: model.classes(), batch, axes })
     }
 
+    /// The program, of which `State::init` makes a state.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// How much of the image a tile gives: height and width.
     pub fn kept(&self) -> [usize; 2] {
         self.axes.map(|a| a.keep)

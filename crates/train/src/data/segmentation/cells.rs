@@ -84,7 +84,7 @@ impl Cell {
             stretch: stream.uniform(1.0, 1.35),
             angle: stream.uniform(0.0, PI),
             waves: std::array::from_fn(|k| (0.09 * stream.normal() / (k + 1) as f32, stream.uniform(0.0, TAU))),
-            brightness: stream.uniform(0.3, 1.0),
+            brightness: stream.uniform(0.4, 1.0),
             nucleus: [stream.normal() * 0.12 * radius, stream.normal() * 0.12 * radius],
             nucleus_brightness: stream.uniform(-0.6, 0.5),
         }

@@ -3,11 +3,13 @@
 mod cells;
 mod folders;
 mod lattice;
+mod overlay;
 mod tiles;
 mod weights;
 
 pub use cells::Cells;
 pub use folders::open_masks;
+pub use overlay::overlay;
 pub use tiles::{IGNORE, Tiles, Warp};
 pub use weights::{WeightMap, separated};
 
@@ -22,6 +24,25 @@ pub struct Outlined {
     pub image: Vec<u8>,
     /// Each pixel's object, counted from 1, or 0 for the background.
     pub objects: Vec<u16>,
+}
+
+impl Outlined {
+    /// The image as a network takes it: mean 0 and standard deviation 1.
+    pub fn normalized(&self) -> Vec<f32> {
+        let (mean, scale) = self.level();
+        self.image.iter().map(|&v| (f32::from(v) - mean) * scale).collect()
+    }
+
+    /// Mean, and what the difference to it is multiplied by so that the standard deviation becomes 1.
+    fn level(&self) -> (f32, f32) {
+        let count = self.image.len().max(1) as f64;
+        let sum: u64 = self.image.iter().map(|&v| u64::from(v)).sum();
+        let squares: u64 = self.image.iter().map(|&v| u64::from(v).pow(2)).sum();
+        let mean = sum as f64 / count;
+        let variance = (squares as f64 / count - mean * mean).max(0.0);
+        // An image of one brightness is left at that: all 0.
+        (mean as f32, if variance > 0.0 { (1.0 / variance.sqrt()) as f32 } else { 1.0 })
+    }
 }
 
 /// Images with outlined objects, read one at a time, from any thread.

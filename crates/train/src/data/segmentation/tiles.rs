@@ -132,7 +132,7 @@ impl Source for Tiles {
         let places = sources(self.input, self.output, corner, &warp, stream);
 
         let contrast = (warp.contrast * stream.normal()).exp();
-        let (mean, scale) = level(&outlined.image);
+        let (mean, scale) = outlined.level();
         let pixels = size[0] * size[1];
         for (plane, values) in outlined.image.chunks_exact(pixels).zip(out.f32("images").chunks_exact_mut(places.len()))
         {
@@ -199,17 +199,6 @@ fn sources(input: usize, output: usize, corner: [f32; 2], warp: &Warp, stream: &
         [centre[0] + y + dy, centre[1] + x + dx]
     };
     (0..input * input).map(place).collect()
-}
-
-/// Mean, and what the difference to it is multiplied by so that the standard deviation becomes 1.
-fn level(image: &[u8]) -> (f32, f32) {
-    let count = image.len().max(1) as f64;
-    let sum: u64 = image.iter().map(|&v| u64::from(v)).sum();
-    let squares: u64 = image.iter().map(|&v| u64::from(v).pow(2)).sum();
-    let mean = sum as f64 / count;
-    let variance = (squares as f64 / count - mean * mean).max(0.0);
-    // An image of one brightness is left at that: all 0.
-    (mean as f32, if variance > 0.0 { (1.0 / variance.sqrt()) as f32 } else { 1.0 })
 }
 
 /// The coordinate mirrored at the first and the last pixel until it lies between them.
@@ -280,7 +269,7 @@ mod tests {
         assert_eq!(tiles.len(), 2 * 2 * 2);
         let batch = batch(tiles, LoaderOptions::test(8));
         let toy = Toy(size).get(1).unwrap();
-        let (mean, scale) = level(&toy.image);
+        let (mean, scale) = toy.level();
         let expected = |c: usize, y: usize, x: usize| (f32::from(toy.image[(c * 5 + y) * 7 + x]) - mean) * scale;
         // The last tile: its middle begins at row 4, column 4, of which one row and three columns are in the image.
         let labels = &batch.u32("labels")[7 * 16..];
