@@ -113,13 +113,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let input = model.input_size(args.tile);
     let sizes = [input, model.output_size(input).unwrap_or(args.tile)];
 
-    let batch_size = options.batch_size.unwrap_or(8);
+    let batch_size = options.batch_size.unwrap_or(4);
     let train = Tiles::random(learn, sizes, per_image, Warp::of_tile(input))?.weights(WeightMap::default());
     let train = Loader::new(train, LoaderOptions::train(batch_size, seed))?;
     let test = Loader::new(Tiles::all(judge.clone(), sizes)?, LoaderOptions::test(batch_size))?;
 
     let device = Device::open(options.device.parse()?)?;
-    let (epochs, lr) = (options.epochs.unwrap_or(12), options.lr.unwrap_or(2e-3));
+    let (epochs, lr) = (options.epochs.unwrap_or(24), options.lr.unwrap_or(2e-3));
     let steps = (epochs * train.batches_per_epoch()) as u64;
     let name = format!("{} ({} channels)", model.name(), model.in_channels());
     let judged_model = model.clone();
