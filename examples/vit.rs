@@ -136,7 +136,7 @@ impl Seeing {
         })?;
         let seen = seen.f32("rollout")?;
         let scale = 56_usize.div_ceil(size);
-        let pairs: Vec<Picture> = (0..count.min(32))
+        let pairs: Vec<Picture> = (0..count.min(16))
             .map(|i| {
                 let bytes: Vec<f32> = self.images.image(i).iter().map(|&b| f32::from(b)).collect();
                 let image = Picture::from_chw(&bytes, shape, [0.0, 255.0]).enlarged(scale);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use support::{Step, cpu, distance, gpu, tensors};
 use wgrad::graph::CompileOptions;
 use wgrad::prelude::*;
-use wgrad::zoo::ResNet;
+use wgrad::zoo::{ResNet, Vit};
 
 const FUSED: CompileOptions = CompileOptions { fuse: true, poison: false, recompute: true };
 const POISONED: CompileOptions = CompileOptions { fuse: true, poison: true, recompute: true };
@@ -99,6 +99,12 @@ fn bottlenecks_as_published() {
     if let Some(gpu) = gpu() {
         same("GPU", &train(gpu, &step, &FUSED, 1), &on_cpu, STATE);
     }
+}
+
+#[test]
+fn vision_transformer() {
+    let model = Vit::new(12, 4, 10).unwrap().layers(3).width(24, 3).inner(40).dropout(0.1);
+    check(&Step::new(&model, [4, 3, 12, 12], 10, 0.01), STATE);
 }
 
 /// The op-by-op programs are other programs.

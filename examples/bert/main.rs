@@ -62,7 +62,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let options = &args.run;
     let epochs = options.epochs.unwrap_or(100);
     let batch_size = options.batch_size.unwrap_or(32);
-    let lr = options.lr.unwrap_or(2e-3);
+    let lr = options.lr.unwrap_or(1e-3);
 
     let (text, held_out) = Documents::read(options.data_dir.as_deref())?.split_end(10);
     let tokenizer = match &args.vocab {
@@ -78,15 +78,14 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let config = Config {
         vocab_size: tokenizer.len(),
         hidden_size: 128,
-        num_hidden_layers: 3,
+        num_hidden_layers: 2,
         num_attention_heads: 4,
         intermediate_size: 512,
         max_position_embeddings: args.length,
         type_vocab_size: 2,
     };
-    let name = format!("bert 128x3 ({} pieces, {} tokens)", tokenizer.len(), args.length);
-    // So small a model learns nothing for long when it starts as near to 0 as a large one does.
-    let model = BertPreTraining::new(config.bert()?.dropout(0.0).deviation(0.05));
+    let name = format!("bert 128x2 ({} pieces, {} tokens)", tokenizer.len(), args.length);
+    let model = BertPreTraining::new(config.bert()?.dropout(0.0));
     let task = Reading { model, config: serde_json::to_string_pretty(&config)?, tokenizer, lr };
 
     let steps = (epochs * train.batches_per_epoch()) as u64;

@@ -151,8 +151,7 @@ impl Bert {
         self
     }
 
-    /// The standard deviation that weights and tables start with (`initializer_range`). 0.02 suits a width of 768; a narrow
-    /// model learns sooner with more.
+    /// The standard deviation that weights and tables start with (`initializer_range`).
     pub fn deviation(mut self, deviation: f32) -> Self {
         self.deviation = deviation;
         self
