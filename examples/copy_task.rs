@@ -133,7 +133,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let options = &args.run;
-    let (epochs, batch_size) = (options.epochs.unwrap_or(8), options.batch_size.unwrap_or(64));
+    let (epochs, batch_size) = (options.epochs.unwrap_or(4), options.batch_size.unwrap_or(64));
     let (lr, seed) = (options.lr.unwrap_or(2e-3), options.seed.unwrap_or(0));
     let train = Copying::train(16_000, SYMBOLS, args.shortest, args.length)?;
     let test = Copying::test(1_000, SYMBOLS, args.shortest, args.length, seed)?;

@@ -17,7 +17,7 @@ use clap::Parser;
 use wgrad::prelude::*;
 use wgrad::train::data::text::{Windows, licenses, read_text};
 use wgrad::train::data::{Loader, LoaderOptions};
-use wgrad::train::tokenizer::{Characters, Tokenizer};
+use wgrad::train::tokenizer::{self, Arriving, Characters, Tokenizer};
 use wgrad::train::trainer::{Evaluation, Headline, Inputs, Task, Values};
 use wgrad::train::{Scores, TrainError, checkpoint, exit_with, tensors};
 use wgrad::zoo::gpt::{Generator, Gpt, Sampler, Sampling, local_name};
@@ -29,47 +29,36 @@ struct Args {
     /// Blocks
     #[arg(long, value_name = "N", default_value = "4")]
     layers: usize,
-
     /// Heads of each attention: 4, or, with a published tokenizer, one for every 64 of the width
     #[arg(long, value_name = "N")]
     heads: Option<usize>,
-
     /// Numbers that stand for a token between blocks
     #[arg(long, value_name = "N", default_value = "128")]
     width: usize,
-
     /// Tokens that the model sees
     #[arg(long, value_name = "N", default_value = "64")]
     context: usize,
-
     /// The share that is dropped in training
     #[arg(long, value_name = "SHARE", default_value = "0")]
     dropout: f32,
-
     /// A published tokenizer.json, in place of one token for each character (feature `tokenizers`)
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
-
     /// What samples begin with
     #[arg(long, value_name = "TEXT", default_value = "The ")]
     prompt: String,
-
     /// Write so many tokens with the model of --weights, and do not train
     #[arg(long, value_name = "N", requires = "weights")]
     write: Option<usize>,
-
     /// Below 1, likely tokens become likelier; at 0 the likeliest is taken
     #[arg(long, value_name = "T", default_value = "0.8")]
     temperature: f32,
-
     /// Draw from the N likeliest tokens only
     #[arg(long, value_name = "N")]
     top_k: Option<usize>,
-
     /// Draw from the likeliest tokens that together have this probability
     #[arg(long, value_name = "P")]
     top_p: Option<f32>,
-
     #[command(flatten)]
     run: RunOptions,
 }
@@ -140,7 +129,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         None => licenses(),
     };
     let tokenizer: Arc<dyn Tokenizer> = match &args.tokenizer {
-        Some(file) => published(file)?,
+        Some(file) => tokenizer::open(file)?,
         None => Arc::new(Characters::of(&text()?)),
     };
     let prompt = tokenizer.encode(&args.prompt)?;
@@ -149,7 +138,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         return write(args, &device, weights, &*tokenizer, &prompt, count);
     }
 
-    let (epochs, batch_size) = (options.epochs.unwrap_or(8), options.batch_size.unwrap_or(32));
+    let (epochs, batch_size) = (options.epochs.unwrap_or(6), options.batch_size.unwrap_or(32));
     let (lr, seed) = (options.lr.unwrap_or(2e-3), options.seed.unwrap_or(0));
     let (train, test) = Windows::split("text", &tokenizer.encode(&text()?)?, args.context, 0.1)?;
     let train = Loader::new(train, LoaderOptions::train(batch_size, seed))?;
@@ -178,16 +167,6 @@ fn run(args: &Args) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{report}")?)
 }
 
-#[cfg(feature = "tokenizers")]
-fn published(file: &Path) -> anyhow::Result<Arc<dyn Tokenizer>> {
-    Ok(Arc::new(wgrad::train::tokenizer::Published::from_file(file)?))
-}
-
-#[cfg(not(feature = "tokenizers"))]
-fn published(_: &Path) -> anyhow::Result<Arc<dyn Tokenizer>> {
-    anyhow::bail!("--tokenizer needs the feature: cargo run --release --features tokenizers --example gpt")
-}
-
 /// Writes on from the prompt, each token as it comes.
 fn write(
     args: &Args,
@@ -207,17 +186,10 @@ fn write(
         state.tensors().map(|(n, ..)| n.to_string()).filter(|n| !n.starts_with("cache.")).collect();
     tensors::import(&mut state, names.iter().map(String::as_str), &found, weights, "GPT")?;
 
-    let mut out = io::stdout();
+    let (mut out, mut text) = (io::stdout(), Arriving::new(tokenizer));
     write!(out, "{}", args.prompt)?;
-    let (mut written, mut shown) = (vec![], 0);
     generator.generate(&mut state, prompt, count, &mut args.sampler()?, |token| {
-        written.push(token);
-        // A character may be made of several tokens: shown when it is whole.
-        let text = tokenizer.decode(&written);
-        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-        let print = out.write_all(whole.get(shown..).unwrap_or_default().as_bytes()).and_then(|()| out.flush());
-        shown = shown.max(whole.len());
-        print.is_ok()
+        out.write_all(text.push(token).as_bytes()).and_then(|()| out.flush()).is_ok()
     })?;
     Ok(writeln!(out)?)
 }

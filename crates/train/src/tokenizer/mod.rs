@@ -1,10 +1,15 @@
 //! Text as numbers, and numbers as text.
 
+mod arriving;
 mod characters;
 #[cfg(feature = "tokenizers")]
 mod published;
 mod wordpiece;
 
+use std::path::Path;
+use std::sync::Arc;
+
+pub use arriving::Arriving;
 pub use characters::Characters;
 #[cfg(feature = "tokenizers")]
 pub use published::Published;
@@ -25,4 +30,23 @@ pub trait Tokenizer: Send + Sync {
 
     /// The text of these tokens. What is none, or no whole character, becomes the replacement character.
     fn decode(&self, tokens: &[u32]) -> String;
+}
+
+/// The tokenizer in a published `tokenizer.json`.
+///
+/// # Errors
+/// If the file cannot be read or understood, or this was built without the feature `tokenizers`.
+#[cfg(feature = "tokenizers")]
+pub fn open(path: &Path) -> Result<Arc<dyn Tokenizer>, DataError> {
+    Ok(Arc::new(Published::from_file(path)?))
+}
+
+/// The tokenizer in a published `tokenizer.json`.
+///
+/// # Errors
+/// If the file cannot be read or understood, or this was built without the feature `tokenizers`.
+#[cfg(not(feature = "tokenizers"))]
+pub fn open(path: &Path) -> Result<Arc<dyn Tokenizer>, DataError> {
+    let reason = "this program was built without the feature `tokenizers`".into();
+    Err(DataError::Tokenizer { path: path.into(), reason })
 }
