@@ -35,6 +35,8 @@ pub struct Scope {
     store: Arc<Mutex<Store>>,
     path: String,
     train: bool,
+    /// Whether parameters declared through this handle stay as they are.
+    frozen: bool,
     /// A parameter that this handle makes of others.
     made: Option<(String, Arc<Make>)>,
 }
@@ -65,7 +67,7 @@ struct Leaf {
 impl Scope {
     /// A root scope for training: batch norm takes the batch's statistics, dropout drops.
     pub fn train() -> Scope {
-        Scope { store: Arc::default(), path: String::new(), train: true, made: None }
+        Scope { store: Arc::default(), path: String::new(), train: true, frozen: false, made: None }
     }
 
     /// A root scope for evaluation: batch norm takes its running statistics, dropout does nothing.
@@ -80,7 +82,19 @@ impl Scope {
 
     /// The part of this scope under `name`.
     pub fn enter(&self, name: &str) -> Scope {
-        Scope { store: self.store.clone(), path: self.full_name(name), train: self.train, made: None }
+        Scope { path: self.full_name(name), made: None, ..self.clone() }
+    }
+
+    /// This scope, but what is declared as a parameter through it is not trained: no optimiser sees it, and
+    /// [`Scope::params`] does not list it. For a body whose weights were loaded, below a head that is trained.
+    pub fn frozen(&self) -> Scope {
+        Scope { frozen: true, ..self.clone() }
+    }
+
+    /// This scope, but layers behave as in evaluation: batch norm takes its running statistics and leaves them, dropout does
+    /// nothing.
+    pub fn as_eval(&self) -> Scope {
+        Scope { train: false, ..self.clone() }
     }
 
     /// This scope, but `param(name, ..)` gives what `make` makes of the shape and initialisation asked for: how a layer gets a
@@ -117,7 +131,7 @@ impl Scope {
     pub fn param(&self, name: &str, shape: &[usize], init: Init) -> Tensor {
         match &self.made {
             Some((made, make)) if made == name => make(&Scope { made: None, ..self.clone() }, shape, init),
-            _ => self.declare(name, shape, DType::F32, init, true).tensor,
+            _ => self.declare(name, shape, DType::F32, init, !self.frozen).tensor,
         }
     }
 
@@ -290,6 +304,21 @@ mod tests {
             "{error}"
         );
         assert!(checked(|| scope.buffer("w", &[2, 3], DType::F32, ZERO)).is_err());
+    }
+
+    #[test]
+    fn frozen_parameters_are_no_parameters() {
+        let scope = Scope::train();
+        let body = scope.enter("body").frozen();
+        body.enter("fc").param("weight", &[2], ZERO);
+        scope.enter("head").param("weight", &[3], ZERO);
+        let names = |list: Vec<Tensor>| list.iter().map(|t| t.name().unwrap().to_string()).collect::<Vec<_>>();
+        assert_eq!(names(scope.params()), ["head.weight"]);
+        assert_eq!(names(scope.tensors()), ["body.fc.weight", "head.weight"]);
+        assert!(body.is_train() && !body.as_eval().is_train() && !scope.as_eval().enter("x").is_train());
+        // Half frozen is a mistake.
+        let error = checked(|| scope.enter("body").enter("fc").param("weight", &[2], ZERO)).unwrap_err().to_string();
+        assert!(error.contains("is a buffer f32 [2] already"), "{error}");
     }
 
     #[test]

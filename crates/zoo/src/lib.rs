@@ -2,6 +2,7 @@
 
 pub mod bert;
 mod error;
+pub mod explain;
 pub mod gan;
 pub mod gpt;
 pub mod resnet;

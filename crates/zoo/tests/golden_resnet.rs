@@ -7,6 +7,7 @@ use wgrad_graph::DType;
 use wgrad_nn::optim::Sgd;
 use wgrad_nn::{Layer, Scope};
 use wgrad_zoo::ResNet;
+use wgrad_zoo::resnet::Shortcut;
 
 /// Evaluation, and a training step: logits, loss, every gradient, every updated parameter and statistic.
 fn check(model: ResNet, file: &Golden) {
@@ -46,4 +47,34 @@ fn full_resnet18() {
     let path =
         std::env::var("WGRAD_RESNET18").expect("WGRAD_RESNET18 names the file of scripts/golden/resnet18_full.py");
     check(ResNet::imagenet(18, 1000).unwrap(), &Golden::load(path));
+}
+
+/// Relatives, by scripts/golden/resnet_kin.py.
+#[test]
+fn pre_activation() {
+    let basic = ResNet::cifar(20, 10).unwrap().stages(&[1, 1, 1]).width(4);
+    check(basic.in_channels(1).pre_activation(true), &golden("preact_basic"));
+    let bottleneck = ResNet::cifar_bottleneck(110, 10).unwrap().stages(&[1, 1, 1]).width(3);
+    check(bottleneck.in_channels(1).pre_activation(true), &golden("preact_bottleneck"));
+}
+
+#[test]
+fn wide() {
+    check(ResNet::wide(16, 2, 10).unwrap().stages(&[1, 1, 1]).width(3).in_channels(1), &golden("wide"));
+}
+
+#[test]
+fn plain() {
+    let model = ResNet::cifar(20, 10).unwrap().stages(&[1, 1, 1]).width(4).in_channels(1);
+    check(model.shortcut(Shortcut::None), &golden("plain"));
+}
+
+#[test]
+fn torchvision_resnext() {
+    check(ResNet::resnext(50, 4, 32, 10).unwrap().stages(&[1, 1, 1, 1]).width(2), &golden("resnext"));
+}
+
+#[test]
+fn squeeze_and_excitation() {
+    check(ResNet::imagenet(18, 10).unwrap().stages(&[1, 1, 1, 1]).width(4).squeeze_excite(true), &golden("seresnet"));
 }

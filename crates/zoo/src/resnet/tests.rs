@@ -21,13 +21,83 @@ fn imagenet_sizes() {
 /// The counts that scripts/golden/resnet.py prints for the PyTorch definition.
 #[test]
 fn cifar_sizes() {
-    let counts = [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962)];
+    let counts = [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018), (110, 1_727_962), (1202, 19_421_274)];
     for (depth, expected) in counts {
         let model = ResNet::cifar(depth, 10).unwrap();
         assert_eq!(params(&model, [3, 32, 32]).0, expected, "{}", model.name());
         // Two projections: 16 x 32 and 32 x 64 weights, and a norm of each.
         let projecting = params(&model.shortcut(Shortcut::Project), [3, 32, 32]).0;
         assert_eq!(projecting - expected, 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64);
+    }
+}
+
+/// torchvision's and timm's published counts.
+#[test]
+fn relatives_sizes() {
+    let resnext = |depth, groups, width| ResNet::resnext(depth, groups, width, 1000).unwrap();
+    let wide = |depth| ResNet::wide_imagenet(depth, 1000).unwrap();
+    let excited = |depth| ResNet::imagenet(depth, 1000).unwrap().squeeze_excite(true);
+    let models = [
+        (resnext(50, 32, 4), "resnext50_32x4d", 25_028_904),
+        (resnext(101, 32, 8), "resnext101_32x8d", 88_791_336),
+        (resnext(101, 64, 4), "resnext101_64x4d", 83_455_272),
+        (wide(50), "wide_resnet50_2", 68_883_240),
+        (wide(101), "wide_resnet101_2", 126_886_696),
+        (excited(18), "seresnet18", 11_779_624),
+        (excited(50), "seresnet50", 28_088_024),
+        (excited(101), "seresnet101", 49_326_872),
+    ];
+    for (model, name, expected) in models {
+        assert_eq!(model.name(), name);
+        assert_eq!(params(&model, [3, 64, 64]).0, expected, "{name}");
+    }
+}
+
+/// The counts that scripts/golden/resnet_kin.py prints for the PyTorch definitions.
+#[test]
+fn small_relatives_sizes() {
+    let pre = |model: Result<ResNet, ZooError>| model.unwrap().pre_activation(true);
+    let models = [
+        (pre(ResNet::cifar(110, 10)), "preact_resnet110", 1_727_962),
+        (pre(ResNet::cifar_bottleneck(164, 10)), "preact_resnet164", 1_703_258),
+        (ResNet::cifar(56, 10).unwrap().shortcut(Shortcut::None), "plain56", 853_018),
+        (ResNet::wide(28, 10, 10).unwrap(), "wrn28_10", 36_479_194),
+        (ResNet::wide(16, 4, 10).unwrap(), "wrn16_4", 2_748_890),
+    ];
+    for (model, name, expected) in models {
+        assert_eq!(model.name(), name);
+        assert_eq!(params(&model, [3, 32, 32]).0, expected, "{name}");
+    }
+}
+
+/// The shapes of table 1, and of section 4.2.
+#[test]
+fn shapes_through_the_stages() {
+    let shapes = |model: &ResNet, size: usize| -> Vec<Vec<usize>> {
+        let images = Tensor::input("images", [2, 3, size, size], DType::F32);
+        model.features(&Scope::eval(), &images).iter().map(|x| x.shape().to_vec()).collect()
+    };
+    let at = |sizes: &[[usize; 2]]| sizes.iter().map(|&[c, n]| vec![2, c, n, n]).collect::<Vec<_>>();
+    assert_eq!(shapes(&ResNet::imagenet(34, 10).unwrap(), 224), at(&[[64, 56], [128, 28], [256, 14], [512, 7]]));
+    assert_eq!(shapes(&ResNet::imagenet(152, 10).unwrap(), 224), at(&[[256, 56], [512, 28], [1024, 14], [2048, 7]]));
+    assert_eq!(shapes(&ResNet::cifar(20, 10).unwrap(), 32), at(&[[16, 32], [32, 16], [64, 8]]));
+    assert_eq!(shapes(&ResNet::wide(16, 4, 10).unwrap(), 32), at(&[[64, 32], [128, 16], [256, 8]]));
+}
+
+#[test]
+fn a_frozen_body_leaves_the_head() {
+    let images = Tensor::input("images", [2, 3, 16, 16], DType::F32);
+    for (trained, statistics) in [(Trained::Head, true), (Trained::HeadFixedStatistics, false)] {
+        let scope = Scope::train();
+        ResNet::cifar(20, 10).unwrap().trained(trained).forward(&scope, &images);
+        let names: Vec<String> = scope.params().iter().map(|p| p.name().unwrap().to_string()).collect();
+        assert_eq!(names, ["fc.weight", "fc.bias"]);
+        assert_eq!(scope.updates().states().count() > 0, statistics, "{trained:?}");
+        // A checkpoint holds the same tensors as that of a network that is trained whole.
+        let all = Scope::train();
+        ResNet::cifar(20, 10).unwrap().forward(&all, &images);
+        let names = |scope: &Scope| scope.tensors().iter().map(|t| t.name().unwrap().to_string()).collect::<Vec<_>>();
+        assert_eq!(names(&scope), names(&all));
     }
 }
 
@@ -77,6 +147,6 @@ fn depth_and_name() {
 #[test]
 fn a_wrong_depth_names_the_right_ones() {
     let error = ResNet::cifar(18, 10).unwrap_err().to_string();
-    assert_eq!(error, "the CIFAR form of ResNet has no depth 18; there are 20, 32, 44, 56 and 110");
+    assert_eq!(error, "the CIFAR form of ResNet has no depth 18; there are 20, 32, 44, 56, 110 and 1202");
     assert!(ResNet::imagenet(20, 10).is_err());
 }
