@@ -9,32 +9,80 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use wgrad::prelude::*;
 use wgrad::train::data::{self, Augment, ImageDataset, ImageSource, Loader, LoaderOptions, Normalize};
 use wgrad::train::exit_with;
-use wgrad::zoo::ResNet;
-use wgrad::zoo::resnet::{CIFAR_DEPTHS, IMAGENET_DEPTHS};
+use wgrad::zoo::resnet::{CIFAR_DEPTHS, Shortcut, Trained};
+use wgrad::zoo::{ResNet, ZooError};
 
 /// Trains a residual network (ResNet) to tell images apart.
 #[derive(Parser)]
 #[command(name = "resnet")]
 struct Args {
-    /// Layers: 20, 32, 44, 56 or 110 for small images, 18, 34, 50, 101 or 152 for large ones
-    #[arg(long, value_name = "N", default_value = "20", value_parser = depth)]
+    /// Layers: 20, 32, 44, 56, 110 or 1202 for small images, 18, 34, 50, 101 or 152 for large ones; wide ones have 16, 22, 28,
+    /// 34 or 40
+    #[arg(long, value_name = "N", default_value = "20")]
     depth: usize,
+
+    /// Which kind of residual network
+    #[arg(long, value_name = "KIND", default_value = "resnet")]
+    kind: Kind,
+
+    /// Which layers learn; of the others, --weights has the values
+    #[arg(long, value_name = "LAYERS", default_value = "all")]
+    train: Layers,
 
     #[command(flatten)]
     run: RunOptions,
 }
 
-fn depth(text: &str) -> Result<usize, String> {
-    let known = || CIFAR_DEPTHS.iter().chain(IMAGENET_DEPTHS);
-    let found = text.parse().ok().filter(|depth| known().any(|d| d == depth));
-    found.ok_or_else(|| {
-        let depths: Vec<String> = known().map(usize::to_string).collect();
-        format!("choose one of {}", depths.join(", "))
-    })
+#[derive(ValueEnum, Clone, Copy, PartialEq)]
+enum Kind {
+    /// As first published
+    Resnet,
+    /// Without shortcuts
+    Plain,
+    /// Norm and activation before each convolution
+    Preact,
+    /// Four times as wide (small images) or twice (large ones)
+    Wide,
+    /// The middle convolution in 32 groups (50 layers and more)
+    Resnext,
+    /// With squeeze and excitation
+    Se,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq)]
+enum Layers {
+    /// The whole network
+    All,
+    /// The last layer
+    Head,
+    /// The last layer, while the norms below it keep the statistics that were loaded
+    HeadFixed,
+}
+
+fn model(args: &Args, classes: usize) -> Result<ResNet, ZooError> {
+    let by_depth = |depth| match CIFAR_DEPTHS.contains(&depth) {
+        true => ResNet::cifar(depth, classes),
+        false => ResNet::imagenet(depth, classes),
+    };
+    let model = match args.kind {
+        Kind::Resnet => by_depth(args.depth)?,
+        Kind::Plain => by_depth(args.depth)?.shortcut(Shortcut::None),
+        Kind::Preact => by_depth(args.depth)?.pre_activation(true),
+        Kind::Wide if args.depth >= 50 => ResNet::wide_imagenet(args.depth, classes)?,
+        Kind::Wide => ResNet::wide(args.depth, 4, classes)?,
+        Kind::Resnext => ResNet::resnext(args.depth, 32, 4, classes)?,
+        Kind::Se => by_depth(args.depth)?.squeeze_excite(true),
+    };
+    // Blocks that start as the identity; without shortcuts that would be nothing at all.
+    Ok(model.zero_init_residual(args.kind != Kind::Plain).trained(match args.train {
+        Layers::All => Trained::All,
+        Layers::Head => Trained::Head,
+        Layers::HeadFixed => Trained::HeadFixedStatistics,
+    }))
 }
 
 /// What suits a data set, unless the command line says otherwise.
@@ -82,12 +130,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let test = Loader::new(ImageSource::plain(data.test, &normalize)?, LoaderOptions::test(batch_size))?;
 
     let device = Device::open(options.device.parse()?)?;
-    let model = if CIFAR_DEPTHS.contains(&args.depth) {
-        ResNet::cifar(args.depth, classes)?
-    } else {
-        ResNet::imagenet(args.depth, classes)?
-    };
-    let model = model.in_channels(channels).zero_init_residual(true);
+    let model = model(args, classes)?.in_channels(channels);
     let plural = if channels == 1 { "" } else { "s" };
     let model_name = format!("{} ({channels} channel{plural}, {classes} classes)", model.name());
     let optimizer = move |scope: &Scope, loss: &Tensor| {

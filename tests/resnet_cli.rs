@@ -113,6 +113,9 @@ fn help_explains_each_option() {
     let help = succeeds(resnet(&dir.0, &["--help"]));
     for option in [
         "--depth",
+        "--kind",
+        "--train",
+        "--weights",
         "--device",
         "--data",
         "--data-dir",
@@ -134,8 +137,9 @@ fn help_explains_each_option() {
 fn bad_values_are_usage_errors() {
     let dir = TempDir::new();
     for arguments in [
-        ["--depth=21"],
         ["--depth=deep"],
+        ["--kind=strange"],
+        ["--train=tail"],
         ["--epochs=0"],
         ["--steps=-1"],
         ["--batch-size=0"],
@@ -240,6 +244,30 @@ fn a_checkpoint_that_does_not_fit_is_kept() {
     // A damaged checkpoint.
     fs::write(out.join("last.safetensors"), &before["last.safetensors"][..1000]).unwrap();
     assert!(run(&["--resume"]).contains("is not the file that"));
+}
+
+#[test]
+fn a_head_is_trained_on_a_loaded_body() {
+    let dir = TempDir::new();
+    assert!(fails(small(&dir.0, &["--depth", "21"])).contains("has no depth 21"));
+    succeeds(small(&dir.0, &["--steps", "1"]));
+    let first = "runs/resnet/last.safetensors";
+    let head = small(&dir.0, &["--weights", first, "--train", "head-fixed", "--steps", "2", "--out", "head"]);
+    assert!(text(&head.stderr).contains("last.safetensors: all tensors fit"), "{}", text(&head.stderr));
+    succeeds(head);
+    let read = |path: &Path| wgrad::train::checkpoint::load(path).unwrap();
+    let (before, after) = (read(&dir.0.join(first)), read(&dir.0.join("head/last.safetensors")));
+    for (name, tensor) in &before {
+        assert_eq!(*tensor == after[name], !name.starts_with("fc."), "{name}");
+    }
+    // Another kind of network: what fits is taken, the rest is named.
+    let other = small(&dir.0, &["--kind", "se", "--weights", first, "--steps", "1", "--out", "other"]);
+    let stderr = text(&other.stderr);
+    assert!(stderr.contains("missing") && stderr.contains("layer1.0.se.fc1.weight"), "{stderr}");
+    succeeds(other);
+    fs::write(dir.0.join("broken.safetensors"), "broken").unwrap();
+    let error = fails(small(&dir.0, &["--weights", "broken.safetensors", "--out", "broken"]));
+    assert!(error.contains("broken.safetensors is not a sound safetensors file"), "{error}");
 }
 
 #[test]
