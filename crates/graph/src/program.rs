@@ -29,6 +29,15 @@ impl Program {
         Program::compile_with(device, outputs, updates, &CompileOptions::default())
     }
 
+    /// What [`Program::compile`] would plan, without taking any memory for it: programs too can be judged that would not fit.
+    ///
+    /// # Errors
+    /// If leaves of one name disagree, or a tensor is larger than the device can bind at once.
+    pub fn plan_only(device: &Device, outputs: &[&Tensor], updates: &Updates) -> Result<Summary, Error> {
+        let (plan, recomputed) = planned(device, outputs, updates, &CompileOptions::default())?;
+        Ok(summarize(&plan, recomputed))
+    }
+
     /// As [`Program::compile`], with options.
     ///
     /// # Errors
@@ -39,34 +48,7 @@ impl Program {
         updates: &Updates,
         options: &CompileOptions,
     ) -> Result<Program, Error> {
-        let plan = compile::compile(device.adapter(), outputs, updates, options)?;
-        let recomputed = match plan.recomputed {
-            0 => None,
-            parts => {
-                let kept = CompileOptions { recompute: false, ..options.clone() };
-                let kept = compile::compile(device.adapter(), outputs, updates, &kept)?;
-                Some(Recomputed {
-                    parts,
-                    saved_bytes: kept.temporary_bytes() as i64 - plan.temporary_bytes() as i64,
-                    added_flops: plan.total(|c| c.flops) - kept.total(|c| c.flops),
-                })
-            }
-        };
-        let limit = device.adapter().max_binding;
-        let arenas = plan.arenas.iter().map(|members| {
-            let (_, elements) = compile::arena_layout(members, &plan.states);
-            (elements * 4, format!("the pack of {} state tensors", members.len()))
-        });
-        let leaves = plan.inputs.iter().chain(&plan.states);
-        let too_large = (plan.slots.iter().cloned())
-            .chain(leaves.map(|l| (l.shape.iter().product::<usize>() * l.dtype.size(), l.name.clone())))
-            .chain(arenas)
-            .filter(|(bytes, _)| *bytes > limit)
-            .max();
-        if let Some((bytes, what)) = too_large {
-            let device = device.adapter().name.clone();
-            return Err(DeviceError::TooLarge { device, what, bytes, limit }.into());
-        }
+        let (plan, recomputed) = planned(device, outputs, updates, options)?;
         let mut inputs = vec![];
         for l in &plan.inputs {
             inputs.push(device.alloc(l.shape.iter().product::<usize>() * l.dtype.size(), &l.name)?);
@@ -218,22 +200,7 @@ impl Program {
 
     /// Sizes, work and memory, known before anything runs.
     pub fn summary(&self) -> Summary {
-        let bytes = |l: &compile::Leaf| l.shape.iter().product::<usize>() * l.dtype.size();
-        let mut largest: Vec<(usize, String)> = self.plan.slots.clone();
-        largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        largest.truncate(3);
-        Summary {
-            tensors: self.plan.states.len(),
-            elements: self.plan.states.iter().map(|l| l.shape.iter().product::<usize>()).sum(),
-            launches: self.plan.steps.len(),
-            flops: self.plan.total(|c| c.flops),
-            traffic: self.plan.total(|c| c.bytes),
-            state_bytes: self.plan.states.iter().map(bytes).sum(),
-            input_bytes: self.plan.inputs.iter().map(bytes).sum(),
-            temporary_bytes: self.plan.temporary_bytes(),
-            largest,
-            recomputed: self.recomputed,
-        }
+        summarize(&self.plan, self.recomputed)
     }
 
     /// The compiler's work as text.
@@ -249,6 +216,63 @@ impl Program {
     /// Names of the state tensors that a run changes.
     pub fn written(&self) -> impl Iterator<Item = &str> {
         self.plan.written.iter().map(String::as_str)
+    }
+}
+
+/// The plan, and what marked parts save in it.
+fn planned(
+    device: &Device,
+    outputs: &[&Tensor],
+    updates: &Updates,
+    options: &CompileOptions,
+) -> Result<(Plan, Option<Recomputed>), Error> {
+    let plan = compile::compile(device.adapter(), outputs, updates, options)?;
+    let recomputed = match plan.recomputed {
+        0 => None,
+        parts => {
+            let kept = CompileOptions { recompute: false, ..options.clone() };
+            let kept = compile::compile(device.adapter(), outputs, updates, &kept)?;
+            Some(Recomputed {
+                parts,
+                saved_bytes: kept.temporary_bytes() as i64 - plan.temporary_bytes() as i64,
+                added_flops: plan.total(|c| c.flops) - kept.total(|c| c.flops),
+            })
+        }
+    };
+    let limit = device.adapter().max_binding;
+    let arenas = plan.arenas.iter().map(|members| {
+        let (_, elements) = compile::arena_layout(members, &plan.states);
+        (elements * 4, format!("the pack of {} state tensors", members.len()))
+    });
+    let leaves = plan.inputs.iter().chain(&plan.states);
+    let too_large = (plan.slots.iter().cloned())
+        .chain(leaves.map(|l| (l.shape.iter().product::<usize>() * l.dtype.size(), l.name.clone())))
+        .chain(arenas)
+        .filter(|(bytes, _)| *bytes > limit)
+        .max();
+    if let Some((bytes, what)) = too_large {
+        let device = device.adapter().name.clone();
+        return Err(DeviceError::TooLarge { device, what, bytes, limit }.into());
+    }
+    Ok((plan, recomputed))
+}
+
+fn summarize(plan: &Plan, recomputed: Option<Recomputed>) -> Summary {
+    let bytes = |l: &compile::Leaf| l.shape.iter().product::<usize>() * l.dtype.size();
+    let mut largest: Vec<(usize, String)> = plan.slots.clone();
+    largest.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    largest.truncate(3);
+    Summary {
+        tensors: plan.states.len(),
+        elements: plan.states.iter().map(|l| l.shape.iter().product::<usize>()).sum(),
+        launches: plan.steps.len(),
+        flops: plan.total(|c| c.flops),
+        traffic: plan.total(|c| c.bytes),
+        state_bytes: plan.states.iter().map(bytes).sum(),
+        input_bytes: plan.inputs.iter().map(bytes).sum(),
+        temporary_bytes: plan.temporary_bytes(),
+        largest,
+        recomputed,
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 pub mod explain;
 pub mod gan;
 pub mod gpt;
+pub mod registry;
 pub mod resnet;
 pub mod transformer;
 pub mod unet;
