@@ -1,43 +1,50 @@
-//! Every training example as its users run it: at its smallest, it ends with the line that it promises, and goes on where it
-//! stopped.
-//!
-//! `cargo test` builds the examples before it runs this.
+//! Every training example at its smallest: it ends with the line that it promises, and goes on where it stopped.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod support;
 
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let path = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: run `cargo build --examples` first", path.display());
-    path
-}
-
-fn run(name: &str, dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(program(name)).current_dir(dir).args(["--device", "cpu"]).args(arguments).output().unwrap()
-}
+use support::cli::{TempDir, run, succeeds, text};
 
 /// Two steps, then one more: the last line of either is `{headline} {number}`.
 fn check(name: &str, headline: &str, arguments: &[&str]) {
-    let dir = std::env::temp_dir().join(format!("wgrad-examples-{}-{name}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let dir = TempDir::new();
     for more in [&["--steps", "2"][..], &["--steps", "3", "--resume"]] {
-        let output = run(name, &dir, &[arguments, more].concat());
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{name}: {stderr}");
-        let number = stdout.lines().last().and_then(|line| line.strip_prefix(headline)).map(str::trim);
-        let number = number.and_then(|text| text.parse::<f64>().ok());
-        assert!(number.is_some_and(f64::is_finite), "{name}: {stdout}");
+        let output = run(name, &dir.0, &[arguments, more].concat());
+        let stderr = text(&output.stderr);
         for line in ["device: ", "data: ", "model: ", "step"] {
             assert!(stderr.contains(line), "{name} does not tell its {line:?}: {stderr}");
         }
+        let stdout = succeeds(output);
+        let number = stdout.lines().last().and_then(|line| line.strip_prefix(headline)).map(str::trim);
+        let number = number.and_then(|text| text.parse::<f64>().ok());
+        assert!(number.is_some_and(f64::is_finite), "{name}: {stdout}");
     }
     for file in ["last.safetensors", "last.json", "metrics.jsonl"] {
-        let path = dir.join("runs").join(name).join(file);
+        let path = dir.0.join("runs").join(name).join(file);
         assert!(path.exists(), "{} is missing", path.display());
     }
-    let usage = run(name, &dir, &["--bogus"]);
-    assert_eq!(usage.status.code(), Some(2));
-    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(run(name, &dir.0, &["--bogus"]).status.code(), Some(2));
+    let help = succeeds(run(name, &dir.0, &["--help"]));
+    for option in ["--data", "--epochs", "--batch-size", "--lr", "--seed", "--out", "--weights", "--profile", "--dump"]
+    {
+        assert!(help.contains(option), "{name} has no {option}");
+    }
+}
+
+#[test]
+fn vit() {
+    check("vit", "test accuracy ", &[]);
+}
+
+#[test]
+fn copy_task() {
+    check("copy_task", "exact match ", &[]);
+}
+
+#[test]
+fn the_zoo_is_listed() {
+    let dir = TempDir::new();
+    let list = succeeds(run("zoo", &dir.0, &["resnet18"]));
+    let line = list.lines().last().unwrap();
+    assert!(line.starts_with("resnet18 ") && line.contains(" 11689512 ") && line.contains("3x224x224"), "{list}");
+    assert_eq!(run("zoo", &dir.0, &["no such model"]).status.code(), Some(1));
 }

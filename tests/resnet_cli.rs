@@ -1,25 +1,17 @@
 //! The `resnet` example as its users see it: exit codes, messages, files.
-//!
-//! `cargo test` builds the example before it runs this.
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The example's program: cargo puts it in a folder beside the one that this test runs from.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let path = profile.join("examples").join(format!("resnet{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: run `cargo build --example resnet` first", path.display());
-    path
-}
+use support::cli::{TempDir, fails, program, run, succeeds, text};
 
 /// Runs the example on the CPU backend, in `dir`.
 fn resnet(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(program()).current_dir(dir).args(["--device", "cpu"]).args(arguments).output().unwrap()
+    run("resnet", dir, arguments)
 }
 
 /// Runs the example on a few small images.
@@ -28,45 +20,6 @@ fn small(dir: &Path, arguments: &[&str]) -> Output {
         write_images(&dir.join("data"));
     }
     resnet(dir, &[&["--data", "mnist", "--data-dir", "data", "--batch-size", "8", "--epochs", "2"], arguments].concat())
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn succeeds(output: Output) -> String {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// The one line that says what is wrong.
-fn fails(output: Output) -> String {
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
-    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert!(errors.len() == 1 && stderr.lines().last() == Some(errors[0]), "{stderr}");
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    errors[0].to_string()
-}
-
-/// A directory of its own for one test, removed at its end.
-struct TempDir(PathBuf);
-
-impl TempDir {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("wgrad-resnet-cli-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn idx(dims: &[usize], values: impl Iterator<Item = u8>) -> Vec<u8> {
@@ -190,7 +143,8 @@ fn bad_devices_and_directories_are_told_in_a_line() {
     assert!(fails(small(&dir.0, &["--out", "file"])).contains("cannot create the output directory file"));
     assert_eq!(fs::read(dir.0.join("file")).unwrap(), b"in the way");
     // A second --device would be a usage error, so this goes without the one that the others have.
-    let output = Command::new(program()).current_dir(&dir.0).args(["--device", "no such device"]).output().unwrap();
+    let output =
+        Command::new(program("resnet")).current_dir(&dir.0).args(["--device", "no such device"]).output().unwrap();
     assert!(fails(output).contains("no device matches \"no such device\""));
     // Tensors that no run wrote.
     fs::create_dir(dir.0.join("out")).unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses a part
 
+pub mod cli;
 pub mod training;
 
 use std::collections::BTreeMap;
