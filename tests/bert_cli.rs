@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use wgrad::train::checkpoint;
 
 /// Runs the example on the CPU backend, in `dir`.
 fn bert(dir: &Path, arguments: &[&str]) -> Output {
@@ -73,6 +74,19 @@ fn trains_and_then_compares_sentences() {
     assert!(lines[0].contains("1.000") && lines[0].ends_with("Number one counts."), "{printed}");
     assert_eq!(lines[4], "closest 1 and 3: cosine 1.0000");
     assert!(dir.0.join("runs/bert/similarity.png").exists() && dir.0.join("runs/bert/embeddings.safetensors").exists());
+
+    // Fine-tuned; with the encoder frozen, its tensors stay as they are.
+    for (mode, out) in [(&["--classify"][..], "tuned"), (&["--classify", "--freeze"], "frozen")] {
+        let shared =
+            ["--weights", "out/last.safetensors", "--vocab", "out/vocab.txt", "--epochs", "1", "--length", "16"];
+        let data = ["--data-dir", "texts", "--batch-size", "4", "--out", out];
+        let printed = succeeds(bert(&dir.0, &[mode, &shared[..], &data[..]].concat()));
+        assert!(printed.lines().last().unwrap().starts_with("test accuracy "), "{printed}");
+        let [before, after] = ["out", out].map(|d| checkpoint::load(dir.0.join(d).join("last.safetensors")).unwrap());
+        let name = "bert.encoder.layer.0.output.dense.weight";
+        assert_eq!(before[name] == after[name], out == "frozen");
+        assert!(after.contains_key("classifier.weight"));
+    }
 
     // A vocabulary of another model, a model without its description.
     fs::write(dir.0.join("short.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n").unwrap();

@@ -1,12 +1,15 @@
 //! Pre-trains a small BERT on text: tokens that were masked, and whether one sentence follows another. At the end it fills in
-//! masks in sentences that it has not seen. Or, of a published checkpoint, sentence embeddings and how similar they are.
+//! masks in sentences that it has not seen. Or, from a checkpoint of its own or a published one: sentence embeddings and how
+//! similar they are, or a classifier of passages.
 //!
 //! ```sh
 //! cargo run --release --example bert                          # the licence texts that Debian ships
 //! cargo run --release --example bert -- --data-dir texts      # plain text files, each a document
 //! cargo run --release --example bert -- --weights model.safetensors --vocab vocab.txt --sentences sentences.txt
+//! cargo run --release --example bert -- --weights model.safetensors --vocab vocab.txt --classify --freeze
 //! ```
 
+mod classify;
 mod sentences;
 
 use std::io::{self, Write};
@@ -20,7 +23,7 @@ use wgrad::train::data::{Documents, Loader, LoaderOptions, MaskedPairs, UNPICKED
 use wgrad::train::tokenizer::{WordPiece, WordPieceLearner};
 use wgrad::train::trainer::{Evaluation, Headline, Inputs, Values};
 use wgrad::train::{Scores, Task, TrainError, exit_with};
-use wgrad::zoo::bert::{BertPreTraining, PreTraining, Tokens};
+use wgrad::zoo::bert::{BertPreTraining, PreTraining, Tokens, current_name};
 
 /// Pre-trains a small BERT on text, or compares sentences by a published one.
 #[derive(Parser)]
@@ -42,6 +45,14 @@ struct Args {
     #[arg(long, value_name = "FILE", requires_all = ["weights", "vocab"])]
     sentences: Option<PathBuf>,
 
+    /// Fine-tune the encoder of --weights to tell from which of the documents a passage is
+    #[arg(long, requires_all = ["weights", "vocab"], conflicts_with = "sentences")]
+    classify: bool,
+
+    /// With --classify: train the new head only
+    #[arg(long, requires = "classify")]
+    freeze: bool,
+
     #[command(flatten)]
     run: RunOptions,
 }
@@ -50,6 +61,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match (&args.sentences, &args.vocab) {
         (Some(lines), Some(vocab)) => sentences::compare(&args.run, vocab, lines),
+        (None, Some(vocab)) if args.classify => classify::run(&args.run, vocab, args.length, args.freeze),
         _ => run(&args),
     };
     match done {
@@ -94,6 +106,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .schedule(Schedule::cosine(lr, steps - warm_up).warm_up(warm_up, 0.01))
         .epochs(epochs)
         .setting("lr", lr)
+        .weight_names(|name| Some(current_name(name)))
         .with_options(options, "bert");
     if let Some(stage) = options.dump {
         return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);

@@ -32,6 +32,20 @@ pub struct Config {
 }
 
 impl Config {
+    /// That of the checkpoint `weights`.
+    pub fn beside(weights: &Path) -> anyhow::Result<Config> {
+        let path = weights.with_file_name("config.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Whether a vocabulary is the model's.
+    pub fn check(&self, tokenizer: &WordPiece, vocab: &Path) -> anyhow::Result<()> {
+        let (theirs, ours) = (tokenizer.len(), self.vocab_size);
+        ensure!(theirs == ours, "{} has {theirs} pieces, but the model {ours}", vocab.display());
+        Ok(())
+    }
+
     pub fn bert(&self) -> anyhow::Result<Bert> {
         let bert = Bert::new(self.vocab_size, self.hidden_size, self.num_hidden_layers, self.num_attention_heads)?;
         Ok(bert.inner(self.intermediate_size).positions(self.max_position_embeddings).segments(self.type_vocab_size))
@@ -42,17 +56,8 @@ impl Config {
 /// output directory.
 pub fn compare(options: &RunOptions, vocab: &Path, lines: &Path) -> anyhow::Result<()> {
     let Some(weights) = &options.weights else { bail!("--weights names no checkpoint") };
-    let config = weights.with_file_name("config.json");
-    let text = fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    let config: Config = serde_json::from_str(&text).with_context(|| config.display().to_string())?;
-    let tokenizer = WordPiece::load(vocab)?;
-    ensure!(
-        tokenizer.len() == config.vocab_size,
-        "{} has {} pieces, but the model {}",
-        vocab.display(),
-        tokenizer.len(),
-        config.vocab_size
-    );
+    let (config, tokenizer) = (Config::beside(weights)?, WordPiece::load(vocab)?);
+    config.check(&tokenizer, vocab)?;
     let text = fs::read_to_string(lines).with_context(|| format!("cannot read {}", lines.display()))?;
     let sentences: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     ensure!(!sentences.is_empty(), "{} holds no sentences", lines.display());
@@ -96,7 +101,7 @@ fn embed(
     let all: Vec<Vec<u32>> = sentences.iter().map(|s| tokenizer.sentence(s, most)).collect();
     let length = all.iter().map(Vec::len).max().unwrap_or(2);
 
-    let found: TensorMap = checkpoint::load(weights)?.into_iter().map(|(n, t)| (current_name(&n), t)).collect();
+    let found = checkpoint::renamed(checkpoint::load(weights)?, |name| Some(current_name(name)));
     let device = Device::open(options.device.parse()?)?;
     let (root, bert) = (Scope::eval(), config.bert()?);
     // A checkpoint of a model with a head has the encoder below "bert".

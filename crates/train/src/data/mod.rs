@@ -12,6 +12,7 @@ mod images;
 mod loader;
 mod masked;
 mod mnist;
+mod passages;
 pub mod segmentation;
 mod source;
 pub mod text;
@@ -33,6 +34,7 @@ pub use images::ImageSource;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
 pub use masked::{MaskedPairs, UNPICKED};
 pub use mnist::{FASHION_MNIST_DIR, fashion_mnist, mnist};
+pub use passages::Passages;
 pub use source::{Example, Field, Source};
 pub use text::Windows;
 
