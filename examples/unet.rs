@@ -68,15 +68,15 @@ fn main() -> ExitCode {
 
 type Set = Arc<dyn OutlinedSet>;
 
-/// Images to learn from and to be judged by, and how many tiles of each image an epoch has.
-fn data(args: &Args, seed: u64) -> Result<(Set, Set, usize), DataError> {
+/// Images to learn from and to be judged by.
+fn data(args: &Args, seed: u64) -> Result<(Set, Set), DataError> {
     if let Some(dir) = &args.run.data_dir {
         let (learn, judge) = open_masks(dir, 1)?;
-        return Ok((Arc::new(learn), Arc::new(judge), 1));
+        return Ok((Arc::new(learn), Arc::new(judge)));
     }
     // Other numbers, so other images.
     let cells = |first, len| OutlinedImages::of(&Cells::new(seed, first, len, 192)?).map(Arc::new);
-    Ok((cells(0, 60)?, cells(60, 20)?, 4))
+    Ok((cells(0, 120)?, cells(120, 20)?))
 }
 
 fn model(args: &Args, channels: usize) -> anyhow::Result<UNet> {
@@ -108,10 +108,13 @@ fn whole(device: &Device, model: &UNet, report: &Report, image: &Outlined, tile:
 fn run(args: &Args) -> anyhow::Result<()> {
     let options = &args.run;
     let seed = options.seed.unwrap_or(0);
-    let (learn, judge, per_image) = data(args, seed)?;
+    let (learn, judge) = data(args, seed)?;
     let model = model(args, learn.channels())?;
     let input = model.input_size(args.tile);
     let sizes = [input, model.output_size(input).unwrap_or(args.tile)];
+    // As many tiles as cover the images.
+    let area: usize = (0..learn.len()).map(|i| learn.size(i).iter().product::<usize>()).sum();
+    let per_image = area.div_ceil(sizes[1] * sizes[1] * learn.len().max(1)).max(1);
 
     let batch_size = options.batch_size.unwrap_or(4);
     let train = Tiles::random(learn, sizes, per_image, Warp::of_tile(input))?.weights(WeightMap::default());
@@ -119,7 +122,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let test = Loader::new(Tiles::all(judge.clone(), sizes)?, LoaderOptions::test(batch_size))?;
 
     let device = Device::open(options.device.parse()?)?;
-    let (epochs, lr) = (options.epochs.unwrap_or(24), options.lr.unwrap_or(2e-3));
+    let (epochs, lr) = (options.epochs.unwrap_or(12), options.lr.unwrap_or(2e-3));
     let steps = (epochs * train.batches_per_epoch()) as u64;
     let name = format!("{} ({} channels)", model.name(), model.in_channels());
     let judged_model = model.clone();

@@ -1,0 +1,99 @@
+//! The `unet` example as its users see it: on images with masks in folders, in both forms of the network.
+//!
+//! `cargo test` builds the example before it runs this.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use wgrad::train::Picture;
+
+/// Runs the example on the CPU backend, in `dir`.
+fn unet(dir: &Path, arguments: &[&str]) -> Output {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let path = profile.join("examples").join(format!("unet{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is missing: run `cargo build --example unet` first", path.display());
+    Command::new(path).current_dir(dir).args(["--device", "cpu"]).args(arguments).output().unwrap()
+}
+
+fn succeeds(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one line that says what is wrong.
+fn fails(output: Output) -> String {
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert!(errors.len() == 1 && !stderr.contains("panicked"), "{stderr}");
+    errors[0].to_string()
+}
+
+/// A directory for one test, removed at its end.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("wgrad-unet-cli-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Bright discs on a dark ground, of odd sizes, with their masks.
+fn write_images(dir: &Path) {
+    for n in 0..10usize {
+        let (width, height) = (37 + n, 45 - n);
+        let inside = |x: usize, y: usize| x.abs_diff(12 + n).pow(2) + y.abs_diff(20).pow(2) < 90;
+        let picture = |bright: u8, dark: u8| {
+            let pixel = |i: usize| [if inside(i % width, i / width) { bright } else { dark }; 3];
+            Picture::from_pixels(width, height, (0..width * height).flat_map(pixel).collect())
+        };
+        picture(180, 60).save(dir.join(format!("set/images/{n}.png"))).unwrap();
+        picture(255, 0).save(dir.join(format!("set/masks/{n}.png"))).unwrap();
+    }
+}
+
+fn iou(printed: &str) -> f64 {
+    printed.lines().last().unwrap().strip_prefix("iou ").unwrap().parse().unwrap()
+}
+
+const SMALL: &[&str] = &["--data-dir", "set", "--width", "4", "--depth", "2", "--tile", "32"];
+
+#[test]
+fn learns_discs_from_folders() {
+    let dir = TempDir::new("folders");
+    write_images(&dir.0);
+    let printed = succeeds(unet(&dir.0, &[SMALL, &["--epochs", "40", "--out", "out"]].concat()));
+    assert!(iou(&printed) > 0.8, "{printed}");
+    let pictures =
+        ["epoch-001.png", "epoch-040.png", "whole.png"].map(|name| Picture::load(dir.0.join("out").join(name)));
+    let whole = pictures[2].as_ref().unwrap();
+    // Twice an image's size, whichever it is.
+    assert_eq!((whole.width() + whole.height()) / 2, 82);
+    assert!(pictures.iter().all(Result::is_ok));
+
+    // The paper's form does not take this checkpoint.
+    let message = fails(unet(&dir.0, &[SMALL, &["--original", "--out", "out", "--resume"]].concat()));
+    assert!(message.contains("holds a checkpoint of unet padded 2x4"), "{message}");
+}
+
+#[test]
+fn the_papers_form_and_resizing() {
+    let dir = TempDir::new("forms");
+    write_images(&dir.0);
+    for (form, out) in [("--original", "a"), ("--resize", "b")] {
+        let printed = succeeds(unet(&dir.0, &[SMALL, &[form, "--steps", "2", "--out", out]].concat()));
+        assert!((0.0..=1.0).contains(&iou(&printed)), "{printed}");
+        assert!(dir.0.join(out).join("whole.png").exists());
+    }
+    let message = fails(unet(&dir.0, &["--data-dir", "nowhere"]));
+    assert!(message.contains("no data directory at nowhere"), "{message}");
+}
