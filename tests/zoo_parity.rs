@@ -3,10 +3,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use support::training::Values;
 use support::{Step, cpu, distance, gpu, tensors};
 use wgrad::graph::CompileOptions;
 use wgrad::prelude::*;
-use wgrad::zoo::{ResNet, Vit};
+use wgrad::zoo::{Gpt, ResNet, Transformer, Vit};
 
 const FUSED: CompileOptions = CompileOptions { fuse: true, poison: false, recompute: true };
 const POISONED: CompileOptions = CompileOptions { fuse: true, poison: true, recompute: true };
@@ -105,6 +106,33 @@ fn bottlenecks_as_published() {
 fn vision_transformer() {
     let model = Vit::new(12, 4, 10).unwrap().layers(3).width(24, 3).inner(40).dropout(0.1);
     check(&Step::new(&model, [4, 3, 12, 12], 10, 0.01), STATE);
+}
+
+/// `count` tokens from 1 to 10, others in each step.
+fn tokens(count: usize, step: usize) -> Values {
+    Values::U32(support::numbers(count, step).into_iter().map(|x| 1 + ((x * 0.5 + 0.5) * 10.0) as u32).collect())
+}
+
+/// With dropout: the same weights are dropped on every backend.
+#[test]
+fn gpt() {
+    let model = Gpt::new(11, 9, 2, 2, 16).unwrap();
+    let [now, next] = ["tokens", "targets"].map(|n| Tensor::input(n, [4, 9], DType::U32));
+    let scope = Scope::train();
+    let loss = model.loss(&scope, &now, &next);
+    let feed = |i| vec![("tokens", tokens(36, i)), ("targets", tokens(36, i + 1))];
+    check(&Step::of(&scope, loss, 0.05, feed), STATE);
+}
+
+#[test]
+fn transformer() {
+    let model = Transformer::new(11, 11).layers(1).width(16).heads(2).hidden(32).padding(0);
+    let [source, target, next] =
+        [("source", 9), ("target", 7), ("next", 7)].map(|(n, length)| Tensor::input(n, [4, length], DType::U32));
+    let scope = Scope::train();
+    let loss = model.loss(&scope, &source, &target, &next, 0.1);
+    let feed = |i| vec![("source", tokens(36, i)), ("target", tokens(28, i + 1)), ("next", tokens(28, i + 2))];
+    check(&Step::of(&scope, loss, 0.05, feed), STATE);
 }
 
 /// The op-by-op programs are other programs.

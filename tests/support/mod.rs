@@ -7,6 +7,7 @@ pub mod training;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
+use training::{Feed, Values};
 use wgrad::prelude::*;
 
 /// The CPU backend.
@@ -48,30 +49,42 @@ pub fn numbers(count: usize, seed: usize) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-/// A training step of a classifier: loss, updates, and the shape of its batch.
+/// A training step: loss, updates, and its batches.
 pub struct Step {
     pub loss: Tensor,
     pub updates: Updates,
-    images: Vec<usize>,
-    classes: usize,
+    feed: Box<Feed>,
 }
 
 impl Step {
-    /// SGD with momentum and weight decay on the cross entropy.
+    /// Of a classifier of images: SGD with momentum and weight decay on the cross entropy.
     pub fn new(model: &impl Layer, images: [usize; 4], classes: usize, rate: f64) -> Step {
         let x = Tensor::input("images", images, DType::F32);
         let labels = Tensor::input("labels", [images[0]], DType::U32);
         let scope = Scope::train();
         let loss = model.forward(&scope, &x).cross_entropy(&labels);
-        let updates = Sgd::new(rate).momentum(0.9).weight_decay(5e-4).minimize(&scope, &loss);
-        Step { loss, updates, images: images.into(), classes }
+        Step::of(&scope, loss, rate, move |i| {
+            let labels = (0..images[0]).map(|n| ((n * 7 + i) % classes) as u32).collect();
+            let pixels = numbers(images.iter().product(), i);
+            vec![("images", Values::F32(pixels)), ("labels", Values::U32(labels))]
+        })
+    }
+
+    /// Of any loss; `feed` gives the batch of each step.
+    pub fn of(
+        scope: &Scope,
+        loss: Tensor,
+        rate: f64,
+        feed: impl Fn(usize) -> Vec<(&'static str, Values)> + 'static,
+    ) -> Step {
+        let updates = Sgd::new(rate).momentum(0.9).weight_decay(5e-4).minimize(scope, &loss);
+        Step { loss, updates, feed: Box::new(feed) }
     }
 
     /// Takes step number `i`, on a batch of its own, and gives the loss.
     pub fn run(&self, program: &Program, state: &mut State, i: usize) -> f32 {
-        let images = numbers(self.images.iter().product(), i);
-        let labels: Vec<u32> = (0..self.images[0]).map(|n| ((n * 7 + i) % self.classes) as u32).collect();
-        let inputs = [("images", Data::from(&images)), ("labels", Data::from(&labels))];
+        let values = (self.feed)(i);
+        let inputs: Vec<(&str, Data)> = values.iter().map(|(name, v)| (*name, v.data())).collect();
         program.run(state, &inputs).unwrap().scalar(0).unwrap()
     }
 }

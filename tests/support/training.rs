@@ -17,6 +17,16 @@ pub enum Values {
     U32(Vec<u32>),
 }
 
+impl Values {
+    /// As a program takes them.
+    pub fn data(&self) -> Data<'_> {
+        match self {
+            Values::F32(values) => values.into(),
+            Values::U32(values) => values.into(),
+        }
+    }
+}
+
 /// What the inputs are in a step, by name.
 pub type Feed = dyn Fn(usize) -> Vec<(&'static str, Values)>;
 
@@ -47,14 +57,8 @@ impl Training {
         let mut step = |i: usize, p: &Program| {
             let values = (self.feed)(i);
             let wanted = |name: &str| p.input_shapes().any(|(n, ..)| n == name);
-            let inputs: Vec<(&str, Data)> = values
-                .iter()
-                .filter(|(name, _)| wanted(name))
-                .map(|(name, v)| match v {
-                    Values::F32(v) => (*name, Data::from(v)),
-                    Values::U32(v) => (*name, Data::from(v)),
-                })
-                .collect();
+            let inputs: Vec<(&str, Data)> =
+                values.iter().filter(|(name, _)| wanted(name)).map(|(name, v)| (*name, v.data())).collect();
             p.run(&mut state, &inputs).unwrap().scalar(0).unwrap()
         };
         (0..STEPS).map(|i| programs.iter().map(|p| step(i, p)).collect()).collect()
