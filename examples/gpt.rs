@@ -15,8 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Parser;
 use wgrad::prelude::*;
-use wgrad::train::data::text::{Windows, licenses, read_text};
-use wgrad::train::data::{Loader, LoaderOptions};
+use wgrad::train::data::{Loader, LoaderOptions, Windows, text};
 use wgrad::train::tokenizer::{self, Arriving, Characters, Tokenizer};
 use wgrad::train::trainer::{Evaluation, Headline, Inputs, Task, Values};
 use wgrad::train::{Scores, TrainError, checkpoint, exit_with, tensors};
@@ -124,10 +123,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<()> {
     let options = &args.run;
-    let text = || match &options.data_dir {
-        Some(path) => read_text(path),
-        None => licenses(),
-    };
+    let text = || text::open(options.data.as_deref(), options.data_dir.as_deref());
     let tokenizer: Arc<dyn Tokenizer> = match &args.tokenizer {
         Some(file) => tokenizer::open(file)?,
         None => Arc::new(Characters::of(&text()?)),

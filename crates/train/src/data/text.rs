@@ -15,6 +15,18 @@ pub const LICENSES: &str = "/usr/share/common-licenses";
 /// Texts beyond this many bytes are refused: their tokens would not fit where training keeps them.
 const LARGEST: u64 = 1 << 30;
 
+/// The text that `--data` names (there is one: `licenses`), or that lies at `path`.
+///
+/// # Errors
+/// As [`licenses`] and [`read_text`], or if there is no such name.
+pub fn open(name: Option<&str>, path: Option<&Path>) -> Result<String, DataError> {
+    match (name, path) {
+        (_, Some(path)) => read_text(path),
+        (None | Some("licenses"), None) => licenses(),
+        (Some(name), None) => Err(DataError::UnknownSet { name: name.into(), known: "licenses".into() }),
+    }
+}
+
 /// The licence texts that every Debian system has ([`LICENSES`]): some 240,000 characters of English.
 ///
 /// # Errors

@@ -58,6 +58,8 @@ fn files_are_read_in_order_and_links_once() {
     std::os::unix::fs::symlink("a", dir.join("d")).unwrap();
     assert_eq!(read_text(dir).unwrap(), "eins\n\nzwei\n");
     assert_eq!(read_text(dir.join("b")).unwrap(), "zwei\n");
+    assert_eq!(open(None, Some(&dir.join("b"))).unwrap(), "zwei\n");
+    assert!(matches!(open(Some("novels"), None), Err(DataError::UnknownSet { .. })));
 }
 
 #[test]
