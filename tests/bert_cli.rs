@@ -60,7 +60,7 @@ fn trains_and_then_compares_sentences() {
     let dir = TempDir::new("train");
     write_texts(&dir.0);
     let small = ["--data-dir", "texts", "--pieces", "60", "--length", "16", "--batch-size", "4", "--out", "out"];
-    let printed = succeeds(bert(&dir.0, &[&small[..], &["--epochs", "1"]].concat()));
+    let printed = succeeds(bert(&dir.0, &[&small[..], &["--epochs", "2", "--steps", "6"]].concat()));
     let last = printed.lines().last().unwrap();
     let loss: f32 = last.strip_prefix("validation loss ").unwrap().parse().unwrap();
     // Of 60 pieces and two classes chosen blindly: 4.8.

@@ -157,8 +157,8 @@ impl Task for Reading {
         Headline::lower("validation loss", "loss")
     }
 
-    /// At the end it also prints a few sentences with what was filled in, and keeps what belongs to the checkpoint
-    /// beside it, so that `--weights` with `--sentences` takes it.
+    /// Keeps what belongs to the checkpoint beside it, so that `--weights` takes it; and at the end prints a few sentences with
+    /// what was filled in.
     fn evaluate(&self, run: &mut Evaluation<'_>) -> Result<Scores, TrainError> {
         let mut shown = String::new();
         let scores = run.each(|batch, outputs| {
@@ -174,12 +174,10 @@ impl Task for Reading {
             }
             Ok(())
         })?;
-        if run.is_last() {
-            run.write("vocab.txt", self.tokenizer.vocab_txt().as_bytes())?;
-            run.write("config.json", self.config.as_bytes())?;
-            if !run.is_quiet() {
-                eprint!("{shown}");
-            }
+        run.write("vocab.txt", self.tokenizer.vocab_txt().as_bytes())?;
+        run.write("config.json", self.config.as_bytes())?;
+        if run.is_last() && !run.is_quiet() {
+            eprint!("{shown}");
         }
         Ok(scores)
     }
