@@ -18,7 +18,7 @@ use wgrad::train::checkpoint::{self, TensorData, TensorMap};
 use wgrad::train::data::{
     self, DetectionAugment, DetectionSet, DetectionSource, DetectionSplit, Loader, LoaderOptions,
 };
-use wgrad::train::detection::{CocoMetrics, Detection, Suppression, anchors, annotated, suppress};
+use wgrad::train::detection::{CocoMetrics, Detection, anchors, annotated};
 use wgrad::train::metrics::Scores;
 use wgrad::train::trainer::{Evaluation, Headline, Inputs, Task, Values};
 use wgrad::train::{Picture, TrainError, exit_with};
@@ -76,15 +76,6 @@ impl Detector {
         let parts = [("box", losses.boxes), ("objectness", losses.objectness), ("class", losses.class)];
         (predictions, [vec![("loss", losses.total)], parts.to_vec()].concat())
     }
-
-    /// What was found on a picture, in its own pixels.
-    fn found(&self, index: usize, rows: &[f32]) -> Result<Vec<Detection>, TrainError> {
-        let letterbox = self.frames.letterbox(index)?;
-        let all = data::detections(rows, self.model.classes(), 0.01);
-        let mut found = suppress(&all, 0.45, Suppression::PerClass, 100);
-        found.iter_mut().for_each(|d| d.rect = letterbox.inverse(&d.rect));
-        Ok(found)
-    }
 }
 
 impl Task for Detector {
@@ -108,7 +99,7 @@ impl Task for Detector {
             let size = rows.len() / batch.len();
             for (&index, rows) in batch.u32("index").iter().zip(rows.chunks_exact(size)) {
                 let index = index as usize;
-                let (found, objects) = (self.found(index, rows)?, self.test.objects(index)?);
+                let (found, objects) = (self.frames.found(index, rows, 0.01)?, self.test.objects(index)?);
                 metrics.add(&found, &objects);
                 if drawn.len() < DRAWN {
                     let sure: Vec<Detection> = found.into_iter().filter(|d| d.score >= 0.4).collect();
@@ -169,7 +160,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let train = Loader::new(source, LoaderOptions::train(batch_size, seed))?;
     let judged = Loader::new(frames()?, LoaderOptions::test(batch_size))?;
 
-    let (epochs, lr) = (args.run.epochs.unwrap_or(16), args.run.lr.unwrap_or(2e-3));
+    let (epochs, lr) = (args.run.epochs.unwrap_or(12), args.run.lr.unwrap_or(2e-3));
     let steps = (epochs * train.batches_per_epoch()) as u64;
     let warm_up = (steps / 20).max(1);
     let device = Device::open(args.run.device.parse()?)?;

@@ -57,38 +57,49 @@ pub(super) fn clutter(picture: &mut Picture, stream: &mut Stream) {
 
 /// Fills a polygon, a little darker towards its bottom by `shade`. Edges are soft: each pixel is sampled at nine points.
 pub(super) fn fill(picture: &mut Picture, corners: &[[f32; 2]], colour: [f32; 3], shade: f32) {
-    let bounds = bounds(corners);
+    let [left, top, right, bottom] = bounds(corners);
     let range = |lo: f32, hi: f32, size: usize| (lo.floor().max(0.0) as usize, (hi.ceil().max(0.0) as usize).min(size));
-    let (left, right) = range(bounds[0], bounds[2], picture.width());
-    let (top, bottom) = range(bounds[1], bounds[3], picture.height());
-    for y in top..bottom {
-        let darker = 1.0 - shade * (y as f32 - bounds[1]) / (bounds[3] - bounds[1]).max(1.0);
-        for x in left..right {
-            let point =
-                |i: usize| [x as f32 + (i % 3) as f32 / 3.0 + 1.0 / 6.0, y as f32 + (i / 3) as f32 / 3.0 + 1.0 / 6.0];
-            let covered = (0..9).filter(|&i| contains(corners, point(i))).count() as f32 / 9.0;
-            if covered > 0.0 {
-                let old = picture.pixel(x, y);
-                let new: Colour = std::array::from_fn(|c| {
-                    (f32::from(old[c]) + (colour[c] * darker - f32::from(old[c])) * covered).round() as u8
-                });
-                picture.set(x as i64, y as i64, new);
+    let (first, last) = range(left, right, picture.width());
+    let (upper, lower) = range(top, bottom, picture.height());
+    if first >= last {
+        return;
+    }
+    // Samples of a row of pixels that are inside: three lines of points, three for each pixel.
+    let mut counts = vec![0u8; last - first];
+    let mut crossings = Vec::new();
+    for y in upper..lower {
+        counts.fill(0);
+        for line in 0..3 {
+            crossings_at(corners, y as f32 + line as f32 / 3.0 + 1.0 / 6.0, &mut crossings);
+            for pair in crossings.chunks_exact(2) {
+                // Point i lies at first + i / 3 + 1 / 6.
+                let point = |x: f32| (3.0 * (x - first as f32) - 0.5).ceil().max(0.0) as usize;
+                (point(pair[0])..point(pair[1]).min(3 * counts.len())).for_each(|i| counts[i / 3] += 1);
             }
+        }
+        let darker = 1.0 - shade * (y as f32 - top) / (bottom - top).max(1.0);
+        for (x, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let (x, covered) = (first + x, f32::from(count) / 9.0);
+            let old = picture.pixel(x, y);
+            let mixed = |c: usize| f32::from(old[c]) + (colour[c] * darker - f32::from(old[c])) * covered;
+            let new: Colour = std::array::from_fn(|c| mixed(c).round() as u8);
+            picture.set(x as i64, y as i64, new);
         }
     }
 }
 
-/// Whether a point is inside a polygon: a ray to the right crosses its edges an odd number of times.
-pub(super) fn contains(corners: &[[f32; 2]], [x, y]: [f32; 2]) -> bool {
-    let mut inside = false;
+/// Where the line at this height crosses a polygon's edges, from the left: between the first and the second it is inside, and
+/// so on.
+fn crossings_at(corners: &[[f32; 2]], y: f32, found: &mut Vec<f32>) {
+    found.clear();
     let mut from = corners[corners.len() - 1];
     for &to in corners {
-        if (from[1] > y) != (to[1] > y) && x < (to[0] - from[0]) * (y - from[1]) / (to[1] - from[1]) + from[0] {
-            inside = !inside;
+        if (from[1] > y) != (to[1] > y) {
+            found.push((to[0] - from[0]) * (y - from[1]) / (to[1] - from[1]) + from[0]);
         }
         from = to;
     }
-    inside
+    found.sort_by(f32::total_cmp);
 }
 
 /// Left, top, right, bottom.
@@ -114,4 +125,41 @@ pub(super) fn mean_under(picture: &Picture, [left, top, right, bottom]: [f32; 4]
         }
     }
     sum.map(|s| s / count.max(1.0))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Whether a point is inside a polygon: a ray to the right crosses its edges an odd number of times.
+    pub fn contains(corners: &[[f32; 2]], [x, y]: [f32; 2]) -> bool {
+        let mut inside = false;
+        let mut from = corners[corners.len() - 1];
+        for &to in corners {
+            if (from[1] > y) != (to[1] > y) && x < (to[0] - from[0]) * (y - from[1]) / (to[1] - from[1]) + from[0] {
+                inside = !inside;
+            }
+            from = to;
+        }
+        inside
+    }
+
+    #[test]
+    fn every_pixel_is_covered_as_its_nine_points_say() {
+        // A star that leaves the picture on two sides.
+        let corner = |i: usize| {
+            let (sin, cos) = (i as f32 * TAU / 10.0 + 0.3).sin_cos();
+            let radius = if i % 2 == 0 { 19.0 } else { 7.0 };
+            [9.0 + radius * cos, 12.0 + radius * sin]
+        };
+        let star: Vec<[f32; 2]> = (0..10).map(corner).collect();
+        let mut picture = Picture::new(30, 25);
+        fill(&mut picture, &star, [180.0; 3], 0.0);
+        for (x, y) in (0..25).flat_map(|y| (0..30).map(move |x| (x, y))) {
+            let point =
+                |i: usize| [x as f32 + (i % 3) as f32 / 3.0 + 1.0 / 6.0, y as f32 + (i / 3) as f32 / 3.0 + 1.0 / 6.0];
+            let count = (0..9).filter(|&i| contains(&star, point(i))).count();
+            assert_eq!(usize::from(picture.pixel(x, y)[0]), 20 * count, "({x}, {y})");
+        }
+    }
 }

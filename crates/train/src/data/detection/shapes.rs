@@ -197,7 +197,7 @@ impl DetectionSet for ShapeSet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::render::contains;
+    use super::super::render::tests::contains;
     use super::*;
 
     fn set() -> ShapeSet {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::source::{Example, Field, Source};
 use super::{DetectionAugment, DetectionSet};
-use crate::detection::{Detection, Letterbox, Rect};
+use crate::detection::{Detection, Letterbox, Rect, Suppression, suppress};
 use crate::error::DataError;
 use crate::rng::Stream;
 
@@ -59,6 +59,19 @@ impl DetectionSource {
     pub fn letterbox(&self, index: usize) -> Result<Letterbox, DataError> {
         let [width, height] = self.set.size(index)?;
         Ok(Letterbox::new(width, height, [self.size; 2]))
+    }
+
+    /// What a model's rows (see [`detections`]) say of picture `index`, in the picture's own pixels and cut at its edges, the
+    /// surest first: of those of one class that overlap by more than 0.45, one; 100 at most. As Darknet judges.
+    ///
+    /// # Errors
+    /// When the picture's size is not known.
+    pub fn found(&self, index: usize, rows: &[f32], least: f32) -> Result<Vec<Detection>, DataError> {
+        let ([width, height], letterbox) = (self.set.size(index)?, self.letterbox(index)?);
+        let whole = Rect::new(0.0, 0.0, width as f32, height as f32);
+        let all = detections(rows, self.set.class_names().len(), least);
+        let kept = suppress(&all, 0.45, Suppression::PerClass, 100).into_iter();
+        Ok(kept.map(|d| Detection { rect: letterbox.inverse(&d.rect).cut(&whole), ..d }).collect())
     }
 }
 
@@ -151,6 +164,21 @@ mod tests {
         assert!(batch.f32("boxes")[(2 * 8 + objects.len()) * 4..3 * 8 * 4].iter().all(|&v| v == 0.0));
         assert_eq!(sizes.len(), (0..6).map(|i| set.objects(i).unwrap().len()).sum::<usize>());
         assert!(DetectionSource::new(set, 0, 8, DetectionAugment::default()).is_err());
+    }
+
+    #[test]
+    fn what_is_found_is_in_the_pictures_pixels() {
+        // 60 x 40 in a frame of 48: by 0.8, and 8 pixels down.
+        let set = Arc::new(ShapeSet::new(1, [60, 40], 1, 0).unwrap());
+        let source = DetectionSource::new(set, 48, 8, DetectionAugment::default()).unwrap();
+        let row = |x: f32, y: f32, score: f32| [x, y, 8.0, 16.0, score, 0.0, 1.0, 0.0, 0.0, 0.0];
+        let rows = [row(24.0, 24.0, 0.8), row(25.0, 24.0, 0.9), row(2.0, 10.0, 0.5), row(40.0, 24.0, 0.1)].concat();
+        let found = source.found(0, &rows, 0.2).unwrap();
+        let expected = [(Rect::new(26.25, 10.0, 36.25, 30.0), 0.9), (Rect::new(0.0, 0.0, 7.5, 12.5), 0.5)];
+        assert_eq!(found.len(), 2);
+        for (found, (rect, score)) in found.iter().zip(expected) {
+            assert!(found.rect.iou(&rect) > 0.9999 && (found.score, found.class) == (score, 1), "{found:?}");
+        }
     }
 
     #[test]
