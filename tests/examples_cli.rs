@@ -41,6 +41,11 @@ fn copy_task() {
 }
 
 #[test]
+fn yolov3() {
+    check("yolov3", "map50 ", &["--pictures", "32", "--size", "32"]);
+}
+
+#[test]
 fn the_zoo_is_listed() {
     let dir = TempDir::new();
     let list = succeeds(run("zoo", &dir.0, &["resnet18"]));
