@@ -124,10 +124,7 @@ impl Task for Detector {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit_with(error),
-    }
+    exit_with(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {

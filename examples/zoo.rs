@@ -27,10 +27,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit_with(error),
-    }
+    exit_with(run(&Args::parse()))
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {

@@ -59,15 +59,11 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match (&args.sentences, &args.vocab) {
+    exit_with(match (&args.sentences, &args.vocab) {
         (Some(lines), Some(vocab)) => sentences::compare(&args.run, vocab, lines),
         (None, Some(vocab)) if args.classify => classify::run(&args.run, vocab, args.length, args.freeze),
         _ => run(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit_with(error),
-    }
+    })
 }
 
 fn run(args: &Args) -> anyhow::Result<()> {

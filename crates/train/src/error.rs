@@ -357,9 +357,10 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
     parts.join(": ")
 }
 
-/// Prints `error: ...` in one line on standard error, and gives exit code 1: what an example's `main` ends with when
-/// something failed. Takes this crate's errors, `anyhow::Error` and plain strings.
-pub fn exit_with(error: impl Into<Box<dyn Error + Send + Sync>>) -> ExitCode {
+/// The exit code of a program: 0, or 1 with `error: ...` printed in one line on standard error. An example's whole `main` is
+/// `exit_with(run(&Args::parse()))`. Takes this crate's errors, `anyhow::Error` and plain strings.
+pub fn exit_with<E: Into<Box<dyn Error + Send + Sync>>>(result: Result<(), E>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
     let error: Box<dyn Error + Send + Sync> = error.into();
     eprintln!("error: {}", one_line(&*error));
     ExitCode::from(1)

@@ -240,7 +240,7 @@ fn language() -> Result<Vec<Model>, ZooError> {
         Model::new(name, source, format!("{LENGTH} + {LENGTH} tokens"), 32, forward, loss)
     };
     Ok(vec![
-        pair("transformer base", Transformer::new(37000, 37000)),
+        pair("transformer base", Transformer::new(37000, 37000).tied(true)),
         gpt("gpt (10 M)", Gpt::new(96, 256, 6, 6, 384)?, 8),
         gpt("gpt2", Gpt::gpt2(Gpt2::Small), 8),
         gpt("gpt2-medium", Gpt::gpt2(Gpt2::Medium), 4),

@@ -2,25 +2,12 @@
 
 mod step;
 
-use step::{Golden, Step, check_eval, check_step, golden, input, leaves};
-use wgrad_graph::DType;
-use wgrad_nn::optim::Sgd;
-use wgrad_nn::{Layer, Scope};
+use step::{Golden, check_classifier, golden};
 use wgrad_zoo::ResNet;
 use wgrad_zoo::resnet::Shortcut;
 
-/// Evaluation, and a training step: logits, loss, every gradient, every updated parameter and statistic.
 fn check(model: ResNet, file: &Golden) {
-    let mut leaves = leaves(file);
-    leaves.insert("images".into(), file.get("images").map(|x| x / 128.0 - 1.0));
-    let images = input(file, "images", DType::F32);
-    check_eval(file, &leaves, &[("logits", &model.forward(&Scope::eval(), &images))]);
-
-    let scope = Scope::train();
-    let logits = model.forward(&scope, &images);
-    let loss = logits.cross_entropy(&input(file, "labels", DType::U32));
-    let updates = Sgd::new(0.1).momentum(0.9).weight_decay(1e-2).minimize(&scope, &loss);
-    check_step(file, &leaves, &scope, &Step { outputs: vec![("logits", logits), ("loss", loss)], updates });
+    check_classifier(file, &model);
 }
 
 #[test]

@@ -2,26 +2,16 @@
 
 mod step;
 
-use step::{Golden, Step, check_eval, check_step, golden, input, leaves};
+use step::{Golden, check_images, golden, input};
 use wgrad_graph::{DType, Interpolation, Tensor};
 use wgrad_nn::loss::{Segmentation, segmentation};
-use wgrad_nn::optim::Sgd;
-use wgrad_nn::{Layer, Scope};
 use wgrad_zoo::UNet;
 use wgrad_zoo::unet::UpPath;
 
 /// Evaluation, and a training step: logits, loss, every gradient, every updated parameter and statistic.
 fn check(model: UNet, loss: impl Fn(&Tensor, &Tensor, &Tensor) -> Tensor, file: &Golden) {
-    let mut leaves = leaves(file);
-    leaves.insert("images".into(), file.get("images").map(|x| x / 128.0 - 1.0));
-    let images = input(file, "images", DType::F32);
-    check_eval(file, &leaves, &[("logits", &model.forward(&Scope::eval(), &images))]);
-
-    let scope = Scope::train();
-    let logits = model.forward(&scope, &images);
-    let loss = loss(&logits, &input(file, "labels", DType::U32), &input(file, "weights", DType::F32));
-    let updates = Sgd::new(0.1).momentum(0.9).weight_decay(1e-2).minimize(&scope, &loss);
-    check_step(file, &leaves, &scope, &Step { outputs: vec![("logits", logits), ("loss", loss)], updates });
+    let [labels, weights] = [("labels", DType::U32), ("weights", DType::F32)].map(|(name, t)| input(file, name, t));
+    check_images(file, &model, |logits| loss(logits, &labels, &weights));
 }
 
 /// The paper's loss: each pixel has its weight.

@@ -118,9 +118,9 @@ impl Evaluation<'_> {
         self.session.manifest.step
     }
 
-    /// Whether training is over.
+    /// Whether training is over: all epochs are done, or as many steps as were asked for.
     pub fn is_last(&self) -> bool {
-        self.epoch() >= self.trainer.epochs
+        self.epoch() >= self.trainer.epochs || self.trainer.steps.is_some_and(|steps| self.step() >= steps)
     }
 
     /// Whether the run should print nothing.

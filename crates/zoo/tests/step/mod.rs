@@ -8,7 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 pub use support::{Backend, Golden, Leaves, Session, assert_close};
 use wgrad_graph::{Array, DType, Tensor, Updates, gradients};
-use wgrad_nn::Scope;
+use wgrad_nn::optim::Sgd;
+use wgrad_nn::{Layer, Scope};
 
 /// The file `tests/golden/{name}.safetensors` of this crate.
 pub fn golden(name: &str) -> Golden {
@@ -100,4 +101,24 @@ pub fn check_eval(file: &Golden, leaves: &Leaves, outputs: &[(&str, &Tensor)]) {
 /// All tensors of the file, to be bound to the leaves of the same names.
 pub fn leaves(file: &Golden) -> Leaves {
     file.names().into_iter().map(|n| (n.to_string(), file.get(n).clone())).collect()
+}
+
+/// A network on images: evaluation, and a training step by SGD with momentum and weight decay. The file holds "images" as bytes,
+/// of which the network gets `images / 128 - 1`.
+pub fn check_images(file: &Golden, model: &impl Layer, loss: impl Fn(&Tensor) -> Tensor) {
+    let mut leaves = leaves(file);
+    leaves.insert("images".into(), file.get("images").map(|x| x / 128.0 - 1.0));
+    let images = input(file, "images", DType::F32);
+    check_eval(file, &leaves, &[("logits", &model.forward(&Scope::eval(), &images))]);
+
+    let scope = Scope::train();
+    let logits = model.forward(&scope, &images);
+    let loss = loss(&logits);
+    let updates = Sgd::new(0.1).momentum(0.9).weight_decay(1e-2).minimize(&scope, &loss);
+    check_step(file, &leaves, &scope, &Step { outputs: vec![("logits", logits), ("loss", loss)], updates });
+}
+
+/// As `check_images`, by the cross-entropy with the file's "labels".
+pub fn check_classifier(file: &Golden, model: &impl Layer) {
+    check_images(file, model, |logits| logits.cross_entropy(&input(file, "labels", DType::U32)));
 }
