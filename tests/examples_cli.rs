@@ -46,6 +46,11 @@ fn yolov3() {
 }
 
 #[test]
+fn dcgan() {
+    check("dcgan", "frechet distance ", &["--data", "digits", "--width", "8", "--samples", "250"]);
+}
+
+#[test]
 fn the_zoo_is_listed() {
     let dir = TempDir::new();
     let list = succeeds(run("zoo", &dir.0, &["resnet18"]));

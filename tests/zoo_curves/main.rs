@@ -5,6 +5,7 @@
 mod support;
 
 mod bert;
+mod gan;
 mod language;
 mod resnet;
 mod unet;

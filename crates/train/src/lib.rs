@@ -7,6 +7,7 @@
 //! | [`session`] | a run's state on the device, with its directory |
 //! | [`data`] | data sets, augmentation, and batches prepared in the background |
 //! | [`detection`] | boxes: overlap, suppression, letterbox, anchors, average precision |
+//! | [`generative`] | GANs: their training, samples as pictures, Frechet distance and other scores |
 //! | [`rng`] | random numbers that depend on seed and place only |
 //! | [`checkpoint`] | named tensors in safetensors files |
 //! | [`tensors`] | from a device's state to named tensors, and back |
@@ -25,6 +26,7 @@ pub mod checkpoint;
 pub mod data;
 pub mod detection;
 pub mod error;
+pub mod generative;
 pub mod metrics;
 pub mod options;
 pub mod overlap;
@@ -42,6 +44,7 @@ pub mod trainer;
 
 pub use checkpoint::{LoadReport, TensorData, TensorMap};
 pub use error::{DataError, TrainError, exit_with};
+pub use generative::GanTask;
 pub use metrics::{MetricsLog, Part, Record, Running, Scores};
 pub use options::{Dump, RunOptions};
 pub use overlap::Overlap;

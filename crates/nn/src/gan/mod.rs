@@ -165,6 +165,11 @@ impl Gan {
         &self.latent
     }
 
+    /// Whether latents are uniform in [-1, 1), and not normal.
+    pub fn is_uniform(&self) -> bool {
+        self.uniform
+    }
+
     /// The number of classes, if the networks are conditional.
     pub fn classes(&self) -> Option<usize> {
         self.classes
