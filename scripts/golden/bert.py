@@ -3,13 +3,14 @@ the updated parameters.
 
     pip install transformers
     python scripts/golden/bert.py crates/zoo/tests/golden
+    python scripts/golden/bert.py --full target/golden      # BERT base
 """
 
 import torch
 import torch.nn.functional as F
 from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification
 
-from common import out_dir, save
+from common import arguments, save
 from step import fill, training_step
 
 BATCH, LENGTH, PICKED, VOCABULARY = 3, 9, 2, 40
@@ -76,6 +77,11 @@ def classifier(seed):
 
 
 if __name__ == "__main__":
-    out = out_dir(__doc__)
+    out, full = arguments(__doc__)
+    if full:
+        VOCABULARY = 30522
+        CONFIG = BertConfig(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        save(pre_training(seed=1), out, "bert_full.safetensors")
+        raise SystemExit
     save(pre_training(seed=3), out, "bert.safetensors")
     save(classifier(seed=4), out, "bert_classifier.safetensors")

@@ -7,13 +7,20 @@ import safetensors.torch
 import torch
 
 
-def out_dir(doc):
-    """The directory that the command line names."""
+def arguments(doc):
+    """The directory that the command line names, and whether models are wanted at their full size: files of up to some GB for
+    tests that are run by hand, with `WGRAD_GOLDEN_FULL=DIR cargo test --release -p wgrad-zoo -- --ignored full`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help="directory to write to")
-    out = parser.parse_args().out
-    os.makedirs(out, exist_ok=True)
-    return out
+    parser.add_argument("--full", action="store_true", help="the model at its full size, not a narrow one")
+    given = parser.parse_args()
+    os.makedirs(given.out, exist_ok=True)
+    return given.out, given.full
+
+
+def out_dir(doc):
+    """The directory that the command line names."""
+    return arguments(doc)[0]
 
 
 def numbers(*shape, seed, lo=-1.0, hi=1.0):

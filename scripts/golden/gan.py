@@ -7,13 +7,11 @@ every updated parameter and statistic.
 Also prints the parameter counts of PyTorch's DCGAN example, which a doc test of the zoo states.
 """
 
-import sys
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from common import numbers, out_dir, save
+from common import arguments, numbers, save
 from gan_models import Discriminator, Generator, MnistDiscriminator, MnistGenerator
 from step import fill, training_step
 
@@ -73,20 +71,19 @@ NON_SATURATING = (lambda r, f: bce(r, 1.0) + bce(f, 0.0), lambda f: bce(f, 1.0))
 WASSERSTEIN = (lambda r, f: f.mean() - r.mean(), lambda f: -f.mean())
 
 
-def write(name, out, *args, **kwargs):
+def write(name, out, *args, suffix="", **kwargs):
     for part, tensors in zip(["discriminator", "generator"], both(*args, **kwargs)):
-        save(tensors, out, f"{name}_{part}.safetensors")
+        save(tensors, out, f"{name}_{part}{suffix}.safetensors")
 
 
 if __name__ == "__main__":
-    full = "--full" in sys.argv
-    sys.argv = [a for a in sys.argv if a != "--full"]
-    out = out_dir(__doc__)
+    out, full = arguments(__doc__)
     g, d = Generator(64, 3, 100, 64), Discriminator(64, 3, 64)
     for name, network in [("generator", g), ("discriminator", d)]:
         print(f"DCGAN's {name}: {sum(p.numel() for p in network.parameters())} parameters")
     if full:
-        write("dcgan64", out, Generator(64, 1, 100, 64), Discriminator(64, 1, 64), 64, [100, 1, 1], NON_SATURATING, None, 1)
+        write("dcgan", out, Generator(64, 1, 100, 64), Discriminator(64, 1, 64), 64, [100, 1, 1], NON_SATURATING, None, 1,
+              suffix="_full")
     else:
         # Seeds with which PyTorch's own f32 agrees with its f64 to 1e-5.
         write("dcgan", out, Generator(16, 1, 6, 4), Discriminator(16, 1, 4), 16, [6, 1, 1], NON_SATURATING, None, seed=1)

@@ -3,6 +3,8 @@ the same weights as save_pretrained writes them.
 
     python scripts/golden/gpt.py crates/zoo/tests/golden
 
+    python scripts/golden/gpt.py --full target/golden       # GPT-2's small size
+
 Also prints the parameter counts of the published sizes, which a test of the zoo states. Needs `pip install transformers`.
 """
 
@@ -14,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from common import out_dir, save
+from common import arguments, save
 from step import agrees, fill, training_step
 
-out = out_dir(__doc__)
+out, full = arguments(__doc__)
 for name, layers, heads, width in [("small", 12, 12, 768), ("medium", 24, 16, 1024), ("large", 36, 20, 1280), ("xl", 48, 25, 1600)]:
     with torch.device("meta"):
         model = GPT2LMHeadModel(GPT2Config(n_layer=layers, n_head=heads, n_embd=width))
@@ -25,9 +27,9 @@ for name, layers, heads, width in [("small", 12, 12, 768), ("medium", 24, 16, 10
 
 
 def build():
+    sizes = {} if full else dict(vocab_size=29, n_positions=12, n_embd=16, n_layer=2, n_head=2)
     config = GPT2Config(
-        vocab_size=29, n_positions=12, n_embd=16, n_layer=2, n_head=2, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
-        bos_token_id=0, eos_token_id=0, attn_implementation="eager",
+        **sizes, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0, bos_token_id=0, eos_token_id=0, attn_implementation="eager",
     )
     model = GPT2LMHeadModel(config)
     return model, fill(model, seed=7)
@@ -51,6 +53,9 @@ def golden(dtype):
 
 
 exact = golden(torch.float64)
+if full:
+    save(exact, out, "gpt2_full.safetensors")
+    raise SystemExit
 agrees(exact, golden(torch.float32))
 save(exact, out, "gpt2.safetensors")
 

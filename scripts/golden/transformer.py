@@ -3,6 +3,8 @@ updated parameter.
 
     python scripts/golden/transformer.py crates/zoo/tests/golden
 
+    python scripts/golden/transformer.py --full target/golden   # the paper's base size
+
 Also prints the parameter count of torch.nn.Transformer(), which a test of the zoo states.
 """
 
@@ -12,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from common import out_dir, save
+from common import arguments, save
 from step import agrees, fill, training_step
 
 torch.backends.mha.set_fastpath_enabled(False)  # it gives zeros where there is padding
@@ -47,8 +49,8 @@ class Seq2Seq(nn.Module):
         return self.generator(x)
 
 
-def golden(norm_first, seed, dtype):
-    model = Seq2Seq(11, 13, width=12, heads=3, hidden=20, layers=2, norm_first=norm_first)
+def golden(norm_first, seed, dtype, width=12, heads=3, hidden=20, layers=2):
+    model = Seq2Seq(11, 13, width, heads, hidden, layers, norm_first)
     generator = fill(model, seed)
     model = model.to(dtype)
     source = torch.randint(1, 11, (3, 7), generator=generator, dtype=torch.int32)
@@ -69,7 +71,10 @@ def golden(norm_first, seed, dtype):
     return tensors | training_step(model, run, optimizer)
 
 
-out = out_dir(__doc__)
+out, full = arguments(__doc__)
+if full:
+    save(golden(False, 1, torch.float64, width=512, heads=8, hidden=2048, layers=6), out, "transformer_full.safetensors")
+    raise SystemExit
 print(f"torch.nn.Transformer(): {sum(p.numel() for p in nn.Transformer().parameters())} parameters")
 for name, norm_first, seed in [("transformer_post", False, 3), ("transformer_pre", True, 4)]:
     exact = golden(norm_first, seed, torch.float64)

@@ -2,14 +2,20 @@
 
     python scripts/golden/unet.py crates/zoo/tests/golden
 
+    python scripts/golden/unet.py --full target/golden      # the paper's network
+
 Also prints the parameter counts that a test of the zoo states.
 """
 
-from common import out_dir, save
+from common import arguments, save
 from unet_model import UNet
 from unet_run import combined, golden, weighted
 
-out = out_dir(__doc__)
+out, full = arguments(__doc__)
+if full:
+    model = UNet(1, 2, valid=True, norm=False)
+    save(golden(model, weighted, (1, 1, 204, 188), seed=1), out, "unet_full.safetensors")
+    raise SystemExit
 for channels, classes, options in [
     (1, 2, {"valid": True, "norm": False}),
     (3, 2, {"valid": True, "norm": False}),

@@ -1,11 +1,12 @@
 """torchvision's vision transformer, made narrow: state dict, images, logits, loss, every gradient and the updated parameters.
 
     python scripts/golden/vit.py crates/zoo/tests/golden
+    python scripts/golden/vit.py --full target/golden       # vit_b_16
 """
 
-from torchvision.models.vision_transformer import VisionTransformer
+from torchvision.models.vision_transformer import VisionTransformer, vit_b_16
 
-from common import out_dir, save
+from common import arguments, save
 from resnet_run import golden
 
 
@@ -15,6 +16,9 @@ def narrow_vit(**options):
 
 
 if __name__ == "__main__":
-    out = out_dir(__doc__)
+    out, full = arguments(__doc__)
+    if full:
+        save(golden(vit_b_16(), channels=3, size=224, batch=1, seed=1), out, "vit_full.safetensors")
+        raise SystemExit
     save(golden(narrow_vit(), channels=3, size=12, batch=2, seed=5), out, "vit.safetensors")
     save(golden(narrow_vit(representation_size=8), channels=3, size=12, batch=2, seed=6), out, "vit_pre_logits.safetensors")

@@ -2,7 +2,7 @@
 
 mod step;
 
-use step::{Step, check_eval, check_step, golden, input, leaves};
+use step::{Golden, Step, check_eval, check_step, full, golden, input, leaves};
 use wgrad_graph::DType;
 use wgrad_nn::Scope;
 use wgrad_nn::optim::Sgd;
@@ -18,30 +18,39 @@ fn optimizer() -> Sgd {
 }
 
 /// Padded sequences of two sentences.
-fn tokens(file: &step::Golden) -> Tokens {
+fn tokens(file: &Golden) -> Tokens {
     let word = |name| input(file, name, DType::U32);
     Tokens::new(&word("ids")).segments(&word("segments")).mask(&word("mask"))
 }
 
 /// Both heads' logits, the loss, every gradient (the table of words has two: as input and as output layer), every parameter
 /// after a step; and in evaluation the encoder's vectors, the pooled one, and a sentence's.
-#[test]
-fn pre_training() {
-    let file = golden("bert");
-    let (leaves, tokens) = (leaves(&file), tokens(&file));
+fn check(file: &Golden, bert: &Bert) {
+    let (leaves, tokens) = (leaves(file), tokens(file));
     let scope = Scope::eval();
     let body = scope.enter("bert");
-    let hidden = tiny().encode(&body, &tokens);
-    let pooled = tiny().pool(&body, &hidden);
-    let sentence = sentence_embedding(&tiny(), &body, &tokens);
-    check_eval(&file, &leaves, &[("hidden", &hidden), ("pooled", &pooled), ("sentence", &sentence)]);
+    let hidden = bert.encode(&body, &tokens);
+    let pooled = bert.pool(&body, &hidden);
+    let sentence = sentence_embedding(bert, &body, &tokens);
+    check_eval(file, &leaves, &[("hidden", &hidden), ("pooled", &pooled), ("sentence", &sentence)]);
 
     let scope = Scope::train();
-    let heads = BertPreTraining::new(tiny()).predict(&scope, &tokens, &input(&file, "positions", DType::U32));
-    let loss = heads.loss(&input(&file, "labels", DType::U32), &input(&file, "follows", DType::U32));
+    let heads = BertPreTraining::new(bert.clone()).predict(&scope, &tokens, &input(file, "positions", DType::U32));
+    let loss = heads.loss(&input(file, "labels", DType::U32), &input(file, "follows", DType::U32));
     let updates = optimizer().minimize(&scope, &loss);
     let outputs = vec![("tokens", heads.tokens), ("next", heads.next), ("loss", loss)];
-    check_step(&file, &leaves, &scope, &Step { outputs, updates });
+    check_step(file, &leaves, &scope, &Step { outputs, updates });
+}
+
+#[test]
+fn pre_training() {
+    check(&golden("bert"), &tiny());
+}
+
+#[test]
+#[ignore = "needs WGRAD_GOLDEN_FULL, with what scripts/golden/bert.py --full writes"]
+fn full_bert() {
+    check(&full("bert"), &Bert::base(30522).dropout(0.0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod step;
 
-use step::{Golden, Step, check_step, golden, input, leaves};
+use step::{Golden, Step, check_step, full, golden, input, leaves};
 use wgrad_graph::{DType, Tensor};
 use wgrad_nn::gan::{DISCRIMINATOR_PATH, Draws, GENERATOR_PATH};
 use wgrad_nn::loss::Adversarial;
@@ -63,13 +63,11 @@ fn textbook_dcgan() {
     check(&Gan::new(generator, discriminator.dropout(0.0), [5]), "dcgan_mnist");
 }
 
-/// The example at its own size: scripts/golden/gan.py says how.
 #[test]
-#[ignore = "needs files that `scripts/golden/gan.py --full DIR` writes, in the directory named by WGRAD_DCGAN"]
+#[ignore = "needs WGRAD_GOLDEN_FULL, with what scripts/golden/gan.py --full writes"]
 fn full_dcgan() {
-    let dir = std::env::var("WGRAD_DCGAN").expect("WGRAD_DCGAN names the directory of scripts/golden/gan.py --full");
     let dcgan = Dcgan::new(64).unwrap().channels(1);
     let gan = Gan::new(dcgan.generator(), dcgan.discriminator(), dcgan.latent_shape());
-    discriminator_step(&gan, &Golden::load(format!("{dir}/dcgan64_discriminator.safetensors")));
-    generator_step(&gan, &Golden::load(format!("{dir}/dcgan64_generator.safetensors")));
+    discriminator_step(&gan, &full("dcgan_discriminator"));
+    generator_step(&gan, &full("dcgan_generator"));
 }

@@ -2,7 +2,7 @@
 
 mod step;
 
-use step::{Golden, check_classifier, golden};
+use step::{Golden, check_classifier, full, golden};
 use wgrad_zoo::ResNet;
 use wgrad_zoo::resnet::Shortcut;
 
@@ -27,13 +27,10 @@ fn cifar_resnet20() {
     check(ResNet::cifar(20, 10).unwrap().width(3).in_channels(1), &golden("resnet20"));
 }
 
-/// The whole model: scripts/golden/resnet18_full.py says how.
 #[test]
-#[ignore = "needs a file of 90 MB that scripts/golden/resnet18_full.py writes, named by WGRAD_RESNET18"]
+#[ignore = "needs WGRAD_GOLDEN_FULL, with what scripts/golden/resnet.py --full writes"]
 fn full_resnet18() {
-    let path =
-        std::env::var("WGRAD_RESNET18").expect("WGRAD_RESNET18 names the file of scripts/golden/resnet18_full.py");
-    check(ResNet::imagenet(18, 1000).unwrap(), &Golden::load(path));
+    check(ResNet::imagenet(18, 1000).unwrap(), &full("resnet18"));
 }
 
 /// Relatives, by scripts/golden/resnet_kin.py.

@@ -2,7 +2,7 @@
 
 mod step;
 
-use step::{Golden, check_images, golden, input};
+use step::{Golden, check_images, full, golden, input};
 use wgrad_graph::{DType, Interpolation, Tensor};
 use wgrad_nn::loss::{Segmentation, segmentation};
 use wgrad_zoo::UNet;
@@ -34,10 +34,8 @@ fn padded() {
     check(model, |logits, labels, _| segmentation(logits, labels, None, &options), &golden("unet_padded"));
 }
 
-/// The whole model: scripts/golden/unet_full.py says how.
 #[test]
-#[ignore = "needs a file of 380 MB that scripts/golden/unet_full.py writes, named by WGRAD_UNET"]
+#[ignore = "needs WGRAD_GOLDEN_FULL, with what scripts/golden/unet.py --full writes"]
 fn full_unet() {
-    let path = std::env::var("WGRAD_UNET").expect("WGRAD_UNET names the file of scripts/golden/unet_full.py");
-    check(UNet::original(1, 2), weighted, &Golden::load(path));
+    check(UNet::original(1, 2), weighted, &full("unet"));
 }

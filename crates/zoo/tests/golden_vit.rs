@@ -2,7 +2,7 @@
 
 mod step;
 
-use step::{check_classifier, golden};
+use step::{check_classifier, full, golden};
 use wgrad_zoo::Vit;
 
 fn narrow() -> Vit {
@@ -17,4 +17,10 @@ fn torchvision_vit() {
 #[test]
 fn with_a_hidden_layer_in_the_head() {
     check_classifier(&golden("vit_pre_logits"), &narrow().representation(8));
+}
+
+#[test]
+#[ignore = "needs WGRAD_GOLDEN_FULL, with what scripts/golden/vit.py --full writes"]
+fn full_vit() {
+    check_classifier(&full("vit"), &Vit::base(16, 1000).unwrap());
 }

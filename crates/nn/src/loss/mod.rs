@@ -39,7 +39,7 @@ pub fn correct(logits: &Tensor, labels: &Tensor) -> Tensor {
     logits.argmax(&[1]).equal(labels).cast(DType::F32).sum_all()
 }
 
-/// How many of the logits [N, C] have fewer than `k` that are greater than the one at the class that `labels` (u32, [N]) names,
+/// How many of the logits [N, C] have fewer than `k` that are greater than the one at the class that `labels` (u32, `[N]`) names,
 /// as f32: with `k` = 5 and divided by the number of labels, the top-5 accuracy. Of equal logits all count as right.
 #[track_caller]
 pub fn correct_in_top(logits: &Tensor, labels: &Tensor, k: usize) -> Tensor {
