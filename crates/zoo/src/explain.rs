@@ -17,7 +17,7 @@ pub fn grad_cam(features: &Tensor, score: &Tensor, size: [usize; 2]) -> Tensor {
     &map / (greatest + 1e-20)
 }
 
-/// The logits of these classes (u32, [N]), one for each example, summed: what [`grad_cam`] and saliency maps differentiate.
+/// The logits of these classes (u32, `[N]`), one for each example, summed: what [`grad_cam`] and saliency maps differentiate.
 #[track_caller]
 pub fn class_score(logits: &Tensor, classes: &Tensor) -> Tensor {
     logits.gather(1, &classes.unsqueeze(1)).sum_all()

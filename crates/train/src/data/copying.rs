@@ -14,7 +14,7 @@ pub const START: u32 = 1;
 const HELD_OUT: u64 = 16;
 
 /// Random sequences of the tokens 1 to `symbols`, each beginning with [`START`] and filled up with [`PADDING`]: fields
-/// `source` [length], `target` [length - 1] (the sequence without its end) and `next` [length - 1] (without its beginning).
+/// `source` `[length]`, `target` [length - 1] (the sequence without its end) and `next` [length - 1] (without its beginning).
 ///
 /// There is no list of sequences: those to learn from are drawn anew in each epoch. Which ones are held out is a matter of
 /// the sequence itself, so that none of those that a model is judged by ever occurs in training.

@@ -93,7 +93,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     if files.is_empty() { Err(missing("text file")) } else { Ok(files) }
 }
 
-/// Windows of `length` neighbouring tokens, each with the tokens one further on: fields `tokens` and `targets`, u32 [length].
+/// Windows of `length` neighbouring tokens, each with the tokens one further on: fields `tokens` and `targets`, u32 `[length]`.
 ///
 /// An epoch has as many windows as lie side by side in the text. For learning ([`Windows::shifted`]) each begins up to a
 /// window's length later, at random in each epoch, so that every place becomes a beginning.

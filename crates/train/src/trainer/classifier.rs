@@ -10,7 +10,7 @@ use crate::metrics::Scores;
 
 type Optimize = dyn Fn(&Scope, &Tensor) -> Updates + Send + Sync;
 
-/// Trains a function from "images" [N, ...] to logits [N, classes] to name the classes that "labels" (u32, [N]) name, by
+/// Trains a function from "images" [N, ...] to logits [N, classes] to name the classes that "labels" (u32, `[N]`) name, by
 /// cross-entropy.
 ///
 /// Scores: `loss`, `accuracy`, and with more than five classes `top5`, the share of examples whose class is among the five

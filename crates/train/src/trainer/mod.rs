@@ -1,7 +1,7 @@
 //! The training loop: a [`Trainer`] takes a [`Task`] from data to checkpoint.
 //!
 //! It is made of parts that other loops can use as well: a [`Session`](crate::Session) keeps state, metrics and
-//! checkpoints, a [`Loader`] prepares batches, [`Progress`](crate::Progress) shows how far it is, and
+//! checkpoints, a [`Loader`] prepares batches, [`Progress`] shows how far it is, and
 //! [`profile`](crate::profile) where the time goes.
 
 mod classifier;

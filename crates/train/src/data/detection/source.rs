@@ -9,7 +9,7 @@ use crate::error::DataError;
 use crate::rng::Stream;
 
 /// A [`DetectionSet`] as a [`Source`]: "images" [3, size, size] from 0 to 1, "boxes" [most, 4] (centre x and y, width and
-/// height, as parts of the image; all 0 where there are no more), "classes" [most], and "index" [], the picture's number.
+/// height, as parts of the image; all 0 where there are no more), "classes" `[most]`, and "index" [], the picture's number.
 ///
 /// Objects that are to be ignored are left out. Of more than `most`, the largest are kept.
 pub struct DetectionSource {
