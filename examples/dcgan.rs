@@ -91,10 +91,7 @@ enum Loss {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit_with(error),
-    }
+    exit_with(run(&Args::parse()))
 }
 
 /// The networks, with the loss and the tricks that were asked for.
