@@ -1,54 +1,22 @@
 //! The `bert` example as its users see it: what it writes can be read again by its other mode.
-//!
-//! `cargo test` builds the example before it runs this.
+
+mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
+
+use support::cli::{TempDir, fails, run, succeeds};
 use wgrad::train::checkpoint;
 
-/// Runs the example on the CPU backend, in `dir`.
+/// Runs the example in `dir`.
 fn bert(dir: &Path, arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let path = profile.join("examples").join(format!("bert{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: run `cargo build --example bert` first", path.display());
-    Command::new(path).current_dir(dir).args(["--device", "cpu"]).args(arguments).output().unwrap()
-}
-
-fn succeeds(output: Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The one line that says what is wrong.
-fn fails(output: Output) -> String {
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert!(errors.len() == 1 && !stderr.contains("panicked"), "{stderr}");
-    errors[0].to_string()
-}
-
-/// A directory for one test, removed at its end.
-struct TempDir(PathBuf);
-
-impl TempDir {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("wgrad-bert-cli-{name}-{}", std::process::id()));
-        fs::create_dir_all(path.join("texts")).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    run("bert", dir, arguments)
 }
 
 /// Two documents of twenty sentences.
 fn write_texts(dir: &Path) {
+    fs::create_dir_all(dir.join("texts")).unwrap();
     for (name, verb) in [("a.txt", "counts"), ("b.txt", "sings")] {
         let sentence = |i: usize| format!("Number {i} {verb} to the {} others. ", (i * 7) % 20);
         fs::write(dir.join("texts").join(name), (0..20).map(sentence).collect::<String>()).unwrap();
@@ -57,7 +25,7 @@ fn write_texts(dir: &Path) {
 
 #[test]
 fn trains_and_then_compares_sentences() {
-    let dir = TempDir::new("train");
+    let dir = TempDir::new();
     write_texts(&dir.0);
     let small = ["--data-dir", "texts", "--pieces", "60", "--length", "16", "--batch-size", "4", "--out", "out"];
     let printed = succeeds(bert(&dir.0, &[&small[..], &["--epochs", "2", "--steps", "6"]].concat()));
@@ -100,7 +68,8 @@ fn trains_and_then_compares_sentences() {
 
 #[test]
 fn bad_input_is_told() {
-    let dir = TempDir::new("bad");
+    let dir = TempDir::new();
+    fs::create_dir_all(dir.0.join("texts")).unwrap();
     let error = fails(bert(&dir.0, &["--data-dir", "texts"]));
     assert!(error.contains("no text file at texts"), "{error}");
     fs::write(dir.0.join("texts/a"), "One sentence only.").unwrap();

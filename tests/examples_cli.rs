@@ -31,6 +31,33 @@ fn check(name: &str, headline: &str, arguments: &[&str]) {
 }
 
 #[test]
+fn resnet() {
+    check("resnet", "test accuracy ", &[]);
+}
+
+#[test]
+fn unet() {
+    check("unet", "iou ", &["--width", "2", "--depth", "2", "--tile", "32"]);
+}
+
+#[test]
+fn gpt() {
+    let dir = TempDir::new();
+    let text = dir.0.join("text");
+    std::fs::write(&text, "The cat sat on the mat. ".repeat(60)).unwrap();
+    check("gpt", "validation loss ", &["--data-dir", text.to_str().unwrap(), "--context", "16", "--width", "16"]);
+}
+
+#[test]
+fn bert() {
+    let dir = TempDir::new();
+    let sentence = |i: usize| format!("Number {i} counts to the {} others. ", (i * 7) % 20);
+    std::fs::write(dir.0.join("a.txt"), (0..40).map(sentence).collect::<String>()).unwrap();
+    let texts = ["--data-dir", dir.0.to_str().unwrap(), "--pieces", "60", "--length", "16", "--batch-size", "4"];
+    check("bert", "validation loss ", &texts);
+}
+
+#[test]
 fn vit() {
     check("vit", "test accuracy ", &[]);
 }

@@ -1,50 +1,17 @@
 //! The `unet` example as its users see it: on images with masks in folders, in both forms of the network.
-//!
-//! `cargo test` builds the example before it runs this.
+
+mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
+
+use support::cli::{TempDir, fails, run, succeeds};
 use wgrad::train::Picture;
 
-/// Runs the example on the CPU backend, in `dir`.
+/// Runs the example in `dir`.
 fn unet(dir: &Path, arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let path = profile.join("examples").join(format!("unet{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: run `cargo build --example unet` first", path.display());
-    Command::new(path).current_dir(dir).args(["--device", "cpu"]).args(arguments).output().unwrap()
-}
-
-fn succeeds(output: Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The one line that says what is wrong.
-fn fails(output: Output) -> String {
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-    assert!(errors.len() == 1 && !stderr.contains("panicked"), "{stderr}");
-    errors[0].to_string()
-}
-
-/// A directory for one test, removed at its end.
-struct TempDir(PathBuf);
-
-impl TempDir {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("wgrad-unet-cli-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+    run("unet", dir, arguments)
 }
 
 /// Bright discs on a dark ground, of odd sizes, with their masks.
@@ -69,7 +36,7 @@ const SMALL: &[&str] = &["--data-dir", "set", "--width", "4", "--depth", "2", "-
 
 #[test]
 fn learns_discs_from_folders() {
-    let dir = TempDir::new("folders");
+    let dir = TempDir::new();
     write_images(&dir.0);
     let printed = succeeds(unet(&dir.0, &[SMALL, &["--epochs", "40", "--out", "out"]].concat()));
     assert!(iou(&printed) > 0.8, "{printed}");
@@ -87,7 +54,7 @@ fn learns_discs_from_folders() {
 
 #[test]
 fn the_papers_form_and_resizing() {
-    let dir = TempDir::new("forms");
+    let dir = TempDir::new();
     write_images(&dir.0);
     for (form, out) in [("--original", "a"), ("--resize", "b")] {
         let printed = succeeds(unet(&dir.0, &[SMALL, &[form, "--steps", "2", "--out", out]].concat()));
