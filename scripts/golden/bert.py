@@ -34,6 +34,12 @@ def inputs(generator):
 def pre_training(seed):
     model = BertForPreTraining(CONFIG)
     generator = fill(model, seed)
+    if CONFIG.hidden_size == 768:
+        # About BERT's own initial scale: with larger weights the attention of so wide a model is all or nothing.
+        with torch.no_grad():
+            for p in model.parameters():
+                if p.dim() > 1:
+                    p.copy_((p * 0.4).float())
     tokens = inputs(generator)
     positions = torch.tensor([[1, 4], [3, 0], [2, 7]])
     picked = torch.tensor([[True, True], [True, False], [True, True]])

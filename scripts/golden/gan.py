@@ -82,7 +82,7 @@ if __name__ == "__main__":
     for name, network in [("generator", g), ("discriminator", d)]:
         print(f"DCGAN's {name}: {sum(p.numel() for p in network.parameters())} parameters")
     if full:
-        write("dcgan", out, Generator(64, 1, 100, 64), Discriminator(64, 1, 64), 64, [100, 1, 1], NON_SATURATING, None, 1,
+        write("dcgan", out, Generator(64, 1, 100, 64), Discriminator(64, 1, 64), 64, [100, 1, 1], NON_SATURATING, None, 2,
               suffix="_full")
     else:
         # Seeds with which PyTorch's own f32 agrees with its f64 to 1e-5.
