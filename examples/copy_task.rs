@@ -154,9 +154,5 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .setting("shortest", args.shortest)
         .setting("post-norm", args.post_norm)
         .with_options(options, "copy_task");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &test)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &test)?.as_bytes())?)
 }

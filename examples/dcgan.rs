@@ -181,9 +181,5 @@ fn run(args: &Args) -> anyhow::Result<()> {
             format!("{} {} {} {:?} {}", args.smooth, args.flip, args.noise, args.replay, args.spectral_norm),
         )
         .with_options(options, "dcgan");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &test)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &test)?.as_bytes())?)
 }

@@ -153,11 +153,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .setting("dropout", args.dropout)
         .weight_names(|name| local_name(name).map(str::to_string))
         .with_options(options, "gpt");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &test)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &test)?.as_bytes())?)
 }
 
 /// Writes on from the prompt, each token as it comes.

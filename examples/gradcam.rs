@@ -98,12 +98,7 @@ fn draw(set: &ImageSet, labels: &[u32], mut outputs: Outputs, path: &Path) -> an
         let bytes: Vec<f32> = set.image(i).iter().map(|&byte| f32::from(byte)).collect();
         let image = Picture::from_chw(&bytes, shape, [0.0, 255.0]);
         let mut over = image.to_grey();
-        for (pixel, heat) in over.pixels_mut().chunks_exact_mut(3).zip(&maps[i * height * width..]) {
-            let warm = [255.0 * heat, 160.0 * heat * heat, 0.0];
-            for (value, colour) in pixel.iter_mut().zip(warm) {
-                *value = (f32::from(*value) * (1.0 - 0.7 * heat) + 0.7 * colour) as u8;
-            }
-        }
+        over.blend(&Picture::heat(&maps[i * height * width..][..height * width], width, height, [0.0, 1.0]), 0.6);
         let gradient = &guided[i * channels * height * width..][..channels * height * width];
         let greatest = gradient.iter().fold(1e-20f32, |m, g| m.max(g.abs()));
         let gradient = Picture::from_chw(gradient, shape, [-greatest, greatest]);

@@ -143,9 +143,5 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .epochs(epochs)
         .setting("lr", lr)
         .with_options(options, "resnet");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &test)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &test)?.as_bytes())?)
 }

@@ -174,11 +174,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .setting("lr", lr)
         .setting("size", args.size)
         .with_options(&options, "yolov3");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &judged)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &judged)?.as_bytes())?)
 }
 
 /// Writes the tensors of a Darknet `.weights` file as safetensors, which the trainer reads.

@@ -43,11 +43,7 @@ pub fn run(options: &RunOptions, vocab: &Path, length: usize, frozen: bool) -> a
         // The encoder's names in a file of the encoder alone have nothing before them.
         .weight_names(|name| Some(with_prefix(&current_name(name))))
         .with_options(options, "bert");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &test)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &test)?.as_bytes())?)
 }
 
 fn with_prefix(name: &str) -> String {

@@ -104,11 +104,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
         .setting("lr", lr)
         .weight_names(|name| Some(current_name(name)))
         .with_options(options, "bert");
-    if let Some(stage) = options.dump {
-        return Ok(io::stdout().write_all(trainer.dump(stage, &train)?.as_bytes())?);
-    }
-    let report = trainer.fit(&train, &test)?;
-    Ok(writeln!(io::stdout(), "{report}")?)
+    Ok(io::stdout().write_all(trainer.printed(options.dump, &train, &test)?.as_bytes())?)
 }
 
 /// The task of reading: masked tokens and next sentences.

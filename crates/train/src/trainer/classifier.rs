@@ -45,34 +45,28 @@ impl Classifier {
         self
     }
 
-    fn loss(&self, logits: &Tensor, labels: &Tensor, label_smoothing: f32) -> Tensor {
-        logits.cross_entropy_with(labels, &CrossEntropy { label_smoothing, ..CrossEntropy::default() })
-    }
-
-    fn scores(&self, logits: &Tensor, labels: &Tensor, loss: Tensor) -> Values {
-        let mut values = vec![("loss", loss), ("accuracy", loss::correct(logits, labels) / labels.count() as f32)];
-        if logits.shape()[1] > 5 {
-            values.push(("top5", loss::correct_in_top(logits, labels, 5) / labels.count() as f32));
-        }
-        values
+    /// Logits, labels, and what both training and evaluation tell.
+    fn forward(&self, scope: &Scope, batch: &Inputs, label_smoothing: f32) -> (Tensor, Tensor, Values) {
+        let labels = batch.get("labels");
+        let logits = self.model.forward(scope, &batch.get("images"));
+        let loss = logits.cross_entropy_with(&labels, &CrossEntropy { label_smoothing, ..CrossEntropy::default() });
+        let accuracy = loss::correct(&logits, &labels) / labels.count() as f32;
+        (logits, labels, vec![("loss", loss), ("accuracy", accuracy)])
     }
 }
 
 impl Task for Classifier {
     fn train(&self, _phase: &str, scope: &Scope, batch: &Inputs) -> (Values, Updates) {
-        let labels = batch.get("labels");
-        let logits = self.model.forward(scope, &batch.get("images"));
-        let loss = self.loss(&logits, &labels, self.label_smoothing);
-        let updates = (self.optimizer)(scope, &loss);
-        let accuracy = loss::correct(&logits, &labels) / labels.count() as f32;
-        (vec![("loss", loss), ("accuracy", accuracy)], updates)
+        let (_, _, values) = self.forward(scope, batch, self.label_smoothing);
+        let updates = (self.optimizer)(scope, &values[0].1);
+        (values, updates)
     }
 
     fn eval(&self, scope: &Scope, batch: &Inputs) -> Values {
-        let labels = batch.get("labels");
-        let logits = self.model.forward(scope, &batch.get("images"));
-        let loss = self.loss(&logits, &labels, 0.0);
-        let mut values = self.scores(&logits, &labels, loss);
+        let (logits, labels, mut values) = self.forward(scope, batch, 0.0);
+        if logits.shape()[1] > 5 {
+            values.push(("top5", loss::correct_in_top(&logits, &labels, 5) / labels.count() as f32));
+        }
         if self.class_names.is_some() {
             values.push(("answers", logits.argmax(&[1])));
         }

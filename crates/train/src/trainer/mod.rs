@@ -260,6 +260,18 @@ impl Trainer {
         Fit::begin(self, train, test)?.run()
     }
 
+    /// What an example prints: the stage of the compiled training step that `dump` names, and nothing is trained; or else the
+    /// report of the training.
+    ///
+    /// # Errors
+    /// As [`Trainer::dump`] or [`Trainer::fit`].
+    pub fn printed(&self, dump: Option<Dump>, train: &Loader, test: &Loader) -> Result<String, TrainError> {
+        match dump {
+            Some(stage) => self.dump(stage, train),
+            None => Ok(format!("{}\n", self.fit(train, test)?)),
+        }
+    }
+
     fn progress(&self, at: &Manifest, what: &str, total: usize) -> Progress {
         if self.quiet {
             return Progress::hidden();
