@@ -1,4 +1,4 @@
-"""The training steps of benches/step in PyTorch, on the CPU. scripts/bench runs this; it prints one line of JSON."""
+"""The models of benches/models in PyTorch: README.md says what is asked and answered. scripts/bench runs this."""
 
 import argparse
 import json
@@ -8,47 +8,72 @@ import sys
 import time
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../scripts/golden"))
+from pytorch_models import MODELS
 
 WARM_UP = 3
+CANNOT = 3
 
 
-def model(name):
-    if name == "resnet20":
-        from resnet_models import CifarResNet
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("weights", help="safetensors file with the initial weights and the batch")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=["strict f32", "TF32", "AMP"], default="strict f32")
+    parser.add_argument("--inference", action="store_true")
+    return parser.parse_args()
 
-        return CifarResNet(20, classes=10, channels=1)
-    import torchvision.models
 
-    return getattr(torchvision.models, name)(num_classes=1000)
+def cannot(why):
+    print(why, file=sys.stderr)
+    raise SystemExit(CANNOT)
+
+
+def prepare(args):
+    """The step to be timed: a function that gives its loss."""
+    batch = load_file(args.weights)
+    rate = batch.pop("optimizer.lr").item()
+    inputs = {name: batch.pop(name) for name in MODELS[args.model].INPUTS}
+    model = MODELS[args.model](args.model, inputs)
+    missing, unexpected = model.net.load_state_dict({model.local(k): v for k, v in batch.items()}, strict=False)
+    del batch
+    assert not unexpected and all(k in model.DERIVED or k.endswith("num_batches_tracked") for k in missing), (missing, unexpected)
+    model.net.to(args.device)
+    model.start(rate)
+    amp = args.precision == "AMP"
+    model.scaler = torch.amp.GradScaler(args.device, enabled=amp)
+
+    def to_device():
+        # In each step, as wgrad does: training sees a new batch every time.
+        return {name: t.to(args.device) for name, t in inputs.items()}
+
+    def train():
+        with torch.autocast(args.device, dtype=torch.float16, enabled=amp):
+            return model.step(to_device())
+
+    def use():
+        with torch.no_grad(), torch.autocast(args.device, dtype=torch.float16, enabled=amp):
+            return model.infer(to_device()).float().abs().mean().item()
+
+    model.net.train(not args.inference)
+    return use if args.inference else train
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("weights", help="safetensors file with the initial weights, images and labels")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=5)
-    args = parser.parse_args()
+    args = arguments()
+    if args.model not in MODELS:
+        cannot(f"PyTorch has no {args.model} here")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        cannot("this PyTorch finds no CUDA")
     torch.set_num_threads(args.threads)
-
-    weights = load_file(args.weights)
-    images, labels = weights.pop("images"), weights.pop("labels").long()
-    rate = weights.pop("optimizer.lr").item()
-    net = model(args.model).train()
-    missing, unexpected = net.load_state_dict(weights, strict=False)
-    assert not unexpected and all(k.endswith("num_batches_tracked") for k in missing), (missing, unexpected)
-    optimizer = torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(net(images), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+    tf32 = args.precision == "TF32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+    step = prepare(args)
 
     losses = [step()]
     first_step_s = time.time() - float(os.environ["WGRAD_BENCH_STARTED"])
@@ -60,8 +85,9 @@ def main():
         losses.append(step())
         step_ms.append((time.perf_counter() - before) * 1e3)
     cpu_ms = (time.process_time() - cpu) * 1e3 / len(step_ms)
+    where = torch.cuda.get_device_name() if args.device == "cuda" else f"{torch.get_num_threads()} threads"
     result = {
-        "device": f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads",
+        "device": f"PyTorch {torch.__version__}, {where}, {args.precision}",
         "first_step_s": first_step_s,
         "step_ms": step_ms,
         "cpu_ms": cpu_ms,

@@ -2,15 +2,9 @@
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The environment variable with the time at which the process was started, in seconds since 1970.
 pub const STARTED: &str = "WGRAD_BENCH_STARTED";
-
-/// Seconds since 1970.
-pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
-}
 
 /// One turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +22,22 @@ pub struct Measurement {
     pub losses: Vec<f64>,
     /// The greatest resident set of the process, all in: libraries, runtime, compiler.
     pub peak_rss_mb: f64,
+    /// What wgrad knows of the step before it runs.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+}
+
+/// What is known of a step before it runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Kernel launches.
+    pub dispatches: usize,
+    /// Peak of the memory on the device: state, inputs and temporary memory.
+    pub planned_mb: f64,
+    /// Floating-point operations, in units of 10^9.
+    pub gflop: f64,
+    /// Time to compile the programs.
+    pub compile_ms: f64,
 }
 
 impl Measurement {
@@ -48,21 +58,4 @@ impl Measurement {
         let line = output.lines().last().context("it printed nothing")?;
         serde_json::from_str(line).with_context(|| format!("it printed {line:?}"))
     }
-}
-
-/// The greatest resident set of this process so far, in MB; 0 where the system does not say.
-pub fn peak_rss_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
-}
-
-/// The processor time that this process has taken so far, in seconds; 0 where the system does not say.
-pub fn cpu_time() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name in brackets, which may have spaces: fields 3 and on; 14 and 15 are user and system time.
-    let fields = stat.rsplit_once(')').map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
-    let ticks = |i: usize| fields.get(i - 3).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-    // In hundredths of a second, on every Linux.
-    (ticks(14) + ticks(15)) / 100.0
 }

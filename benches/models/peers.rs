@@ -1,0 +1,101 @@
+//! Who else takes the steps, and how each is started.
+
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Another framework.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    /// By the interpreter that the environment variable PYTHON names: on the CPU with one thread and with one for each core; if
+    /// wgrad computes on a GPU, on CUDA in strict f32, in TF32 and with automatic mixed precision
+    Pytorch,
+    /// benches/peers/burn
+    Burn,
+    /// benches/peers/meganeura
+    Meganeura,
+    /// benches/peers/candle
+    Candle,
+}
+
+/// A peer in one of its settings.
+pub struct Contender {
+    /// What tables call it.
+    pub who: String,
+    /// Its program, and the first of its arguments.
+    program: PathBuf,
+    before: Vec<String>,
+    /// Its last arguments.
+    after: Vec<String>,
+}
+
+impl Peer {
+    /// The settings in which it takes part, where wgrad computes on `device`. Builds its program if need be.
+    ///
+    /// # Errors
+    /// If it cannot be built.
+    pub fn contenders(self, device: &str) -> Result<Vec<Contender>> {
+        let words = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        if self != Peer::Pytorch {
+            let name = self.to_possible_value().map_or(String::new(), |v| v.get_name().to_string());
+            let program = match std::env::var_os("WGRAD_BENCH_PEERS") {
+                Some(folder) => Path::new(&folder).join(&name),
+                None => build(&name)?,
+            };
+            let after = words(&["--threads", &cores, "--device", device]);
+            return Ok(vec![Contender { who: name, program, before: vec![], after }]);
+        }
+        let settings = match device {
+            "cpu" | "software" => {
+                let mut settings = vec![("1 thread".into(), words(&["--threads", "1"]))];
+                if cores != "1" {
+                    settings.push((format!("{cores} threads"), words(&["--threads", &cores])));
+                }
+                settings
+            }
+            _ => ["strict f32", "TF32", "AMP"]
+                .map(|p| (p.to_string(), words(&["--threads", &cores, "--device", "cuda", "--precision", p])))
+                .into(),
+        };
+        let contender = |(setting, after)| Contender {
+            who: format!("pytorch, {setting}"),
+            program: std::env::var_os("PYTHON").unwrap_or("python3".into()).into(),
+            before: vec![folder().join("pytorch.py").to_string_lossy().into_owned()],
+            after,
+        };
+        Ok(settings.into_iter().map(contender).collect())
+    }
+}
+
+impl Contender {
+    /// Its command with these arguments between its own.
+    pub fn command(&self, arguments: &[String]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.before).args(arguments).args(&self.after);
+        command
+    }
+}
+
+/// Where the peers are: under the current directory, since the program may have been built elsewhere.
+fn folder() -> PathBuf {
+    let here = Path::new("benches/peers");
+    if here.is_dir() { here.into() } else { Path::new(env!("CARGO_MANIFEST_DIR")).join(here) }
+}
+
+/// Builds a peer's crate; gives the path of its program.
+fn build(name: &str) -> Result<PathBuf> {
+    let manifest = folder().join(name).join("Cargo.toml");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["build", "--release", "--quiet", "--message-format", "json", "--manifest-path"]).arg(&manifest);
+    let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "{} cannot be built", manifest.display());
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let programs = lines.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    programs.last().with_context(|| format!("{} builds no program", manifest.display()))
+}

@@ -1,0 +1,6 @@
+//! What models, kernels and growth share: measuring, tables, and rows of JSON.
+
+pub mod clock;
+pub mod noise;
+pub mod report;
+pub mod stats;
