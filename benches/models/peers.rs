@@ -39,23 +39,31 @@ impl Peer {
     pub fn contenders(self, device: &str) -> Result<Vec<Contender>> {
         let words = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
         let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+        let threads = |n: &str| words(&["--threads", n]);
+        let on_cpu = || {
+            let mut settings = vec![("1 thread".to_string(), threads("1"))];
+            if cores != "1" {
+                settings.push((format!("{cores} threads"), threads(&cores)));
+            }
+            settings
+        };
         if self != Peer::Pytorch {
             let name = self.to_possible_value().map_or(String::new(), |v| v.get_name().to_string());
             let program = match std::env::var_os("WGRAD_BENCH_PEERS") {
                 Some(folder) => Path::new(&folder).join(&name),
                 None => build(&name)?,
             };
-            let after = words(&["--threads", &cores, "--device", device]);
-            return Ok(vec![Contender { who: name, program, before: vec![], after }]);
+            let contender = |who, threads: Vec<String>| {
+                let after = [threads, words(&["--device", device])].concat();
+                Contender { who, program: program.clone(), before: vec![], after }
+            };
+            return Ok(match device {
+                "cpu" => on_cpu().into_iter().map(|(n, threads)| contender(format!("{name}, {n}"), threads)).collect(),
+                _ => vec![contender(name, threads(&cores))],
+            });
         }
         let settings = match device {
-            "cpu" | "software" => {
-                let mut settings = vec![("1 thread".into(), words(&["--threads", "1"]))];
-                if cores != "1" {
-                    settings.push((format!("{cores} threads"), words(&["--threads", &cores])));
-                }
-                settings
-            }
+            "cpu" | "software" => on_cpu(),
             _ => ["strict f32", "TF32", "AMP"]
                 .map(|p| (p.to_string(), words(&["--threads", &cores, "--device", "cuda", "--precision", p])))
                 .into(),
@@ -93,9 +101,9 @@ fn build(name: &str) -> Result<PathBuf> {
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
     ensure!(output.status.success(), "{} cannot be built", manifest.display());
     let lines = String::from_utf8_lossy(&output.stdout);
-    let programs = lines.lines().filter_map(|line| {
+    let mut programs = lines.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message["executable"].as_str()?))
     });
-    programs.last().with_context(|| format!("{} builds no program", manifest.display()))
+    programs.next_back().with_context(|| format!("{} builds no program", manifest.display()))
 }

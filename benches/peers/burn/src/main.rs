@@ -17,7 +17,8 @@ use burn::optim::{AdamConfig, AdamWConfig, GradientsParams, ModuleOptimizer, Sgd
 use burn::prelude::*;
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Basic, DeviceKind};
+use burn::tensor::DeviceKind;
+use burn::tensor::kind::Basic;
 use common::{Args, CONV, Kernel, Tensors, Work, noise};
 use models::{Cnn, Gpt, Mlp, Resnet};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! wgrad's bench models in candle: `../common.rs` has the protocol. On the CPU, or with `--features cuda` on `--device cuda`.
+//! wgrad's bench models in candle: `../common.rs` has the protocol. On the CPU, or with `--features cuda` on `--device gpu`.
 //!
 //! Only what candle can differentiate is used: its fused norms and softmax have no gradients, so the composed ones are
 //! here. Its `SGD` has no momentum; the one below is written with its tensors.
@@ -22,8 +22,10 @@ fn main() -> ExitCode {
 fn build(args: &Args) -> Result<Work> {
     let (device, label) = match args.device.as_str() {
         "cpu" => (Device::Cpu, "CPU"),
-        "cuda" => (Device::new_cuda(0)?, "CUDA"),
-        other => return args.unable(&format!("candle computes on cpu and cuda, not on {other}")),
+        "gpu" if cfg!(feature = "cuda") => (Device::new_cuda(0)?, "CUDA"),
+        other => {
+            return args.unable(&format!("candle computes on the CPU, and on CUDA if built for it, not on {other}"));
+        }
     };
     let label = format!("candle 0.11.1, {label}");
     if let Some(kernel) = Kernel::named(&args.model) {
