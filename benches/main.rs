@@ -1,10 +1,12 @@
 //! What wgrad's speed is measured by: `scripts/bench --help`.
 
+mod growth;
+mod kernels;
 mod models;
 mod shared;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Times wgrad's kernels, its models, and how their cost grows.
 #[derive(Parser)]
@@ -21,10 +23,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum What {
     Models(models::Options),
+    Kernels(kernels::Options),
+    Growth(growth::Options),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().what {
+fn main() -> ExitCode {
+    wgrad::train::exit_with(match Cli::parse().what {
         What::Models(options) => models::run(&options),
-    }
+        What::Kernels(options) => kernels::run(&options),
+        What::Growth(options) => growth::run(&options),
+    })
 }

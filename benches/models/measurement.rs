@@ -3,9 +3,6 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-/// The environment variable with the time at which the process was started, in seconds since 1970.
-pub const STARTED: &str = "WGRAD_BENCH_STARTED";
-
 /// One turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measurement {

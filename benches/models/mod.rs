@@ -5,11 +5,11 @@
 //! time can be compared.
 
 mod measurement;
-mod peers;
 mod turns;
 mod work;
 mod zoo;
 
+use crate::shared::peers::Peer;
 use crate::shared::report::{Row, Table, ratios, save, short};
 use crate::shared::stats::{greatest, least, median};
 use anyhow::{Result, ensure};
@@ -34,7 +34,7 @@ pub struct Options {
 
     /// Who else takes the steps
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
-    peers: Vec<peers::Peer>,
+    peers: Vec<Peer>,
 
     /// The models as they are used, without training
     #[arg(long)]
@@ -94,7 +94,7 @@ impl Options {
 /// Does what the command line asks for.
 ///
 /// # Errors
-/// If wgrad cannot do it, or some peer failed or computed something else.
+/// If wgrad or a peer failed on some model, or computed something else; at the end, after all others.
 pub fn run(options: &Options) -> Result<()> {
     if options.child || options.profile {
         for name in options.models() {
@@ -110,12 +110,19 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let mut contenders = vec![];
     for peer in &options.peers {
-        contenders.extend(peer.contenders(&options.device)?);
+        contenders.extend(peer.contenders("pytorch.py", &options.device)?);
     }
     let (mut rows, mut failed) = (vec![], vec![]);
     for name in options.models() {
         let (_, batch) = zoo::named(name, options.batch_size)?;
-        let entries = turns::take(name, options, &contenders)?;
+        let entries = match turns::take(name, options, &contenders) {
+            Ok(entries) => entries,
+            Err(e) => {
+                eprintln!("{name}: {e:#}");
+                failed.push(format!("wgrad of {name}"));
+                continue;
+            }
+        };
         print(name, batch, &entries);
         rows.extend(rows_of(name, batch, options, &entries));
         let wrong = |e: &&Entry| e.turns.as_ref().is_err_and(|why| !why.starts_with("cannot: "));
@@ -128,6 +135,15 @@ pub fn run(options: &Options) -> Result<()> {
     print!("{}", ratios(&rows));
     ensure!(failed.is_empty(), "there is no measurement of {}", failed.join(", "));
     Ok(())
+}
+
+/// The median time of a training step at this batch size, in this process.
+///
+/// # Errors
+/// If the model cannot be run there.
+pub fn step_ms(name: &str, batch: usize, device: &str, seconds: f64) -> Result<f64> {
+    let (model, _) = zoo::named(name, Some(batch))?;
+    Ok(median(&work::Work::new(model.as_ref(), device, false)?.turn(seconds)?.step_ms))
 }
 
 /// What each competitor needed on one model.

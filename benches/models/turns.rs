@@ -1,21 +1,17 @@
 //! wgrad and its peers, by turns, each turn in a process of its own.
 
 use super::Options;
-use super::measurement::{Measurement, STARTED};
-use super::peers::Contender;
+use super::measurement::Measurement;
 use super::work::WARM_UP;
 use super::zoo::LONG;
-use crate::shared::clock::now;
+use crate::shared::peers::{Contender, answer};
 use crate::shared::stats::agree;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::Command;
 
 /// Losses may differ by this much of the peer's, in the first steps: f32 sums in other orders.
 const TOLERANCE: f64 = 1e-3;
-
-/// With this exit status a peer says that it cannot run the model.
-const CANNOT: i32 = 3;
 
 /// All turns of one competitor.
 pub struct Entry {
@@ -96,19 +92,4 @@ fn theirs_turn(
         bail!("other losses: {theirs:.5?}, wgrad's are {ours:.5?}");
     }
     Ok(turn)
-}
-
-/// What a turn prints. What it complains of goes to standard error, too; its last line says why it cannot.
-fn answer(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.env(STARTED, now().to_string()).output().with_context(|| format!("cannot start {program}"))?;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(CANNOT) {
-        bail!("cannot: {}", complaints.lines().last().unwrap_or("it does not say why"));
-    }
-    eprint!("{complaints}");
-    if !output.status.success() {
-        bail!("{program} ended with {}: {}", output.status, complaints.lines().last().unwrap_or_default());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

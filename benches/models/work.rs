@@ -1,8 +1,9 @@
 //! A model's step on a device, ready to run: one turn of wgrad.
 
-use super::measurement::{Measurement, Plan, STARTED};
+use super::measurement::{Measurement, Plan};
 use super::zoo::{Input, Model};
 use crate::shared::clock::{cpu_time, now, peak_rss_mb, repeat};
+use crate::shared::peers::STARTED;
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::time::Instant;

@@ -41,7 +41,9 @@ def prepare(args):
     model = MODELS[args.model](args.model, inputs)
     missing, unexpected = model.net.load_state_dict({model.local(k): v for k, v in batch.items()}, strict=False)
     del batch
-    assert not unexpected and all(k in model.DERIVED or k.endswith("num_batches_tracked") for k in missing), (missing, unexpected)
+    # In use, a network may do without a part that only training needs.
+    spare = [k for k in missing if not (args.inference or k in model.DERIVED or k.endswith("num_batches_tracked"))]
+    assert not unexpected and not spare, (spare, unexpected)
     model.net.to(args.device)
     model.start(rate)
     amp = args.precision == "AMP"
@@ -73,6 +75,7 @@ def main():
     tf32 = args.precision == "TF32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
+    torch.set_default_device(args.device)
     step = prepare(args)
 
     losses = [step()]

@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod noise;
+pub mod peers;
 pub mod report;
 pub mod stats;

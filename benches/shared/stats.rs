@@ -26,7 +26,6 @@ pub fn agree(ours: &[f64], theirs: &[f64], tolerance: f64) -> bool {
     ours.len() == theirs.len() && ours.iter().zip(theirs).all(close)
 }
 
-#[allow(dead_code)] // the bench of growth will use it
 /// How y grows with x: the exponent of the power law through the points, by least squares of the logarithms. 1 is linear.
 pub fn growth(points: &[(f64, f64)]) -> f64 {
     let n = points.len() as f64;

@@ -37,7 +37,8 @@ impl Model for Detecting {
         Yolo::v3(80).forward(scope, &batch[0]).raw
     }
 
+    /// So small because Adam makes a full step of each gradient however small, and this network feels that within three steps.
     fn rate(&self) -> f64 {
-        1e-4
+        1e-5
     }
 }

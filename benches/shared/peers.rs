@@ -1,10 +1,17 @@
 //! Who else takes the steps, and how each is started.
 
-use anyhow::{Context, Result, ensure};
+use super::clock::now;
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// The environment variable with the time at which a process was started, in seconds since 1970.
+pub const STARTED: &str = "WGRAD_BENCH_STARTED";
+
+/// With this exit status a peer says that it cannot do what is asked.
+const CANNOT: i32 = 3;
 
 /// Another framework.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,11 +39,11 @@ pub struct Contender {
 }
 
 impl Peer {
-    /// The settings in which it takes part, where wgrad computes on `device`. Builds its program if need be.
+    /// The settings in which it takes part, where wgrad computes on `device`. Builds its program if need be; PyTorch's is a script.
     ///
     /// # Errors
     /// If it cannot be built.
-    pub fn contenders(self, device: &str) -> Result<Vec<Contender>> {
+    pub fn contenders(self, script: &str, device: &str) -> Result<Vec<Contender>> {
         let words = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
         let cores = std::thread::available_parallelism().map_or(1, usize::from).to_string();
         let threads = |n: &str| words(&["--threads", n]);
@@ -71,7 +78,7 @@ impl Peer {
         let contender = |(setting, after)| Contender {
             who: format!("pytorch, {setting}"),
             program: std::env::var_os("PYTHON").unwrap_or("python3".into()).into(),
-            before: vec![folder().join("pytorch.py").to_string_lossy().into_owned()],
+            before: vec![folder().join(script).to_string_lossy().into_owned()],
             after,
         };
         Ok(settings.into_iter().map(contender).collect())
@@ -106,4 +113,22 @@ fn build(name: &str) -> Result<PathBuf> {
         Some(PathBuf::from(message["executable"].as_str()?))
     });
     programs.next_back().with_context(|| format!("{} builds no program", manifest.display()))
+}
+
+/// What a process prints. What it complains of goes to standard error, too.
+///
+/// # Errors
+/// If it fails; "cannot: " and why, if it says so.
+pub fn answer(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.env(STARTED, now().to_string()).output().with_context(|| format!("cannot start {program}"))?;
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(CANNOT) {
+        bail!("cannot: {}", complaints.lines().last().unwrap_or("it does not say why"));
+    }
+    eprint!("{complaints}");
+    if !output.status.success() {
+        bail!("{program} ended with {}: {}", output.status, complaints.lines().last().unwrap_or_default());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
