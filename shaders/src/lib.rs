@@ -12,7 +12,10 @@ pub const CONTRACTION: &str = include_str!("../contraction.wgsl");
 /// Contractions of few rows and columns, an element an invocation.
 pub const CONTRACTION_DIRECT: &str = include_str!("../contraction_direct.wgsl");
 
-/// The tiled contraction for GPUs that are run by a CPU.
+/// The tiled contraction for GPUs that are run by a CPU, by subgroups of 8 lanes.
+pub const CONTRACTION_LANES: &str = include_str!("../contraction_lanes.wgsl");
+
+/// The tiled contraction for other GPUs that are run by a CPU.
 pub const CONTRACTION_SOFTWARE: &str = include_str!("../contraction_software.wgsl");
 
 /// The second pass of a contraction whose inner axis was split.

@@ -81,6 +81,8 @@ pub struct Adapter {
     pub f16: bool,
     /// Whether kernels can be timed on the device.
     pub timestamps: bool,
+    /// Lanes of a subgroup, if shaders may use subgroups and all have the same number; else 0.
+    pub subgroup: usize,
 }
 
 impl fmt::Display for Adapter {

@@ -145,5 +145,6 @@ pub(crate) fn adapter() -> Adapter {
         alignment: 256,
         f16: true,
         timestamps: true,
+        subgroup: 0,
     }
 }

@@ -39,7 +39,7 @@ impl Gpu {
     }
 
     fn from_adapter(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Result<Gpu, DeviceError> {
-        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
+        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
         let features = adapter.features() & wanted;
         let limits = adapter.limits();
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
@@ -83,6 +83,7 @@ impl Gpu {
             alignment: (limits.min_storage_buffer_offset_alignment as usize).max(4),
             f16: features.contains(wgpu::Features::SHADER_F16),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            subgroup: subgroup(features, info),
         };
         Ok(Gpu {
             adapter,
@@ -94,6 +95,12 @@ impl Gpu {
             created: AtomicUsize::new(0),
         })
     }
+}
+
+/// See [`Adapter::subgroup`].
+fn subgroup(features: wgpu::Features, info: &wgpu::AdapterInfo) -> usize {
+    let fixed = info.subgroup_min_size == info.subgroup_max_size;
+    if fixed && features.contains(wgpu::Features::SUBGROUP) { info.subgroup_max_size as usize } else { 0 }
 }
 
 fn kind(device_type: wgpu::DeviceType) -> AdapterKind {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wgrad_device::kernels::AttentionKernel;
 use wgrad_device::{Adapter, AdapterKind, Kernel, Pass};
 
-fn adapter(kind: AdapterKind, f16: bool) -> Adapter {
+fn adapter(kind: AdapterKind, f16: bool, subgroup: usize) -> Adapter {
     Adapter {
         name: "a test".into(),
         driver: String::new(),
@@ -19,13 +19,14 @@ fn adapter(kind: AdapterKind, f16: bool) -> Adapter {
         alignment: 256,
         f16,
         timestamps: false,
+        subgroup,
     }
 }
 
 fn check(name: &str, pass: &Pass) {
     let module = naga::front::wgsl::parse_str(&pass.wgsl)
         .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&pass.wgsl), pass.wgsl));
-    let capabilities = Capabilities::SHADER_FLOAT16;
+    let capabilities = Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|e| panic!("{name}: {}\n{}", e.emit_to_string(&pass.wgsl), pass.wgsl));
@@ -103,10 +104,10 @@ fn all() -> Vec<Named> {
 #[test]
 fn every_shader_is_valid_on_every_target() {
     let mut seen = HashSet::new();
-    for kind in [AdapterKind::Software, AdapterKind::Discrete] {
+    for (kind, subgroup) in [(AdapterKind::Software, 0), (AdapterKind::Software, 8), (AdapterKind::Discrete, 32)] {
         for f16 in [true, false] {
             for (name, kernel, aliases) in all() {
-                for pass in kernel.passes(&adapter(kind, f16), &aliases) {
+                for pass in kernel.passes(&adapter(kind, f16, subgroup), &aliases) {
                     if seen.insert(pass.wgsl.clone()) {
                         check(&format!("{name} ({}, {kind:?})", pass.label), &pass);
                     }
@@ -119,9 +120,10 @@ fn every_shader_is_valid_on_every_target() {
 
 #[test]
 fn sizes_are_not_in_the_text() {
-    for kind in [AdapterKind::Software, AdapterKind::Discrete] {
-        let text =
-            |m, n, k| contractions::matmul(m, n, k, false, true).passes(&adapter(kind, true), &[])[0].wgsl.clone();
+    for (kind, subgroup) in [(AdapterKind::Software, 0), (AdapterKind::Software, 8), (AdapterKind::Discrete, 32)] {
+        let text = |m, n, k| {
+            contractions::matmul(m, n, k, false, true).passes(&adapter(kind, true, subgroup), &[])[0].wgsl.clone()
+        };
         assert_eq!(text(64, 128, 32), text(100, 70, 99));
     }
 }

@@ -11,11 +11,24 @@ const SOFTWARE_FILL: (usize, usize) = (16, 256);
 /// How many times the elements of C a tiling may have before it is given up.
 const WASTE: usize = 4;
 
+/// Tiles of software adapters with what each costs, in no unit: of wide rows, reads of 16 columns and of each row, ten times
+/// a product each, and the products.
+const LANES: &[(Tile, usize)] = &[
+    (Tile::Software { rows: 1 }, 900),
+    (Tile::Lanes { rows: 4 }, 300),
+    (Tile::Lanes { rows: 8 }, 400),
+    (Tile::Lanes { rows: 16 }, 600),
+];
+const SOFTWARE: &[(Tile, usize)] =
+    &[(Tile::Software { rows: 1 }, 900), (Tile::Software { rows: 4 }, 1300), (Tile::Software { rows: 8 }, 1900)];
+
 /// What a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tile {
     /// See `contraction_direct.wgsl`: invocations of a workgroup, one element each.
     Direct { size: usize },
+    /// See `contraction_lanes.wgsl`.
+    Lanes { rows: usize },
     /// See `contraction_software.wgsl`.
     Software { rows: usize },
     /// See `contraction.wgsl`: invocations and blocks of 4 x 4 elements along m and n, and the step along k.
@@ -27,19 +40,20 @@ impl Tile {
     pub fn size(self) -> [usize; 2] {
         match self {
             Tile::Direct { .. } => [1, 1],
+            Tile::Lanes { rows } => [rows, 16],
             Tile::Software { rows } => [rows, 64],
             Tile::Gpu { threads, blocks, .. } => [4 * threads[0] * blocks[0], 4 * threads[1] * blocks[1]],
         }
     }
 
-    /// The tile for a software adapter: few rows where there are no more.
-    fn software(m: usize) -> Tile {
-        let rows = match m {
-            0..=1 => 1,
-            2..=4 => 4,
-            _ => 8,
+    /// The tile for a software adapter, and what `m` x `n` elements cost with it.
+    fn software(m: usize, n: usize, subgroup: usize) -> (Tile, usize) {
+        let tiles: &[(Tile, usize)] = if subgroup == 8 { LANES } else { SOFTWARE };
+        let cost = |&(tile, each): &(Tile, usize)| {
+            let [rows, cols] = tile.size();
+            (tile, each * m.div_ceil(rows) * n.div_ceil(cols))
         };
-        Tile::Software { rows }
+        tiles.iter().map(cost).min_by_key(|(_, cost)| *cost).expect("the tables are not empty")
     }
 
     /// The tile for a GPU. A large square one reads workgroup memory least, if there are enough of them; a narrow C gets
@@ -81,14 +95,11 @@ impl Plan {
     pub fn new(contraction: &Contraction, adapter: &Adapter) -> Plan {
         let software = adapter.kind == AdapterKind::Software;
         let (batches, m, n, k) = contraction.sizes();
-        // The software tile is wide: of a tall, narrow C the transpose is computed.
-        let work = |m: usize, n: usize| {
-            let [rows, cols] = Tile::software(m).size();
-            m.next_multiple_of(rows) * n.next_multiple_of(cols)
-        };
-        let swapped = software && work(n, m) < work(m, n);
+        // A software tile has more columns than rows: of a tall, narrow C the transpose is computed.
+        let of_software = |m, n| Tile::software(m, n, adapter.subgroup);
+        let swapped = software && of_software(n, m).1 < of_software(m, n).1;
         let (m, n) = if swapped { (n, m) } else { (m, n) };
-        let mut tile = if software { Tile::software(m) } else { Tile::gpu(batches, m, n) };
+        let mut tile = if software { of_software(m, n).0 } else { Tile::gpu(batches, m, n) };
         let [rows, cols] = tile.size();
         let mut tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
         // Of a tile that would be mostly empty, the elements that are there.

@@ -29,6 +29,10 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut text = String::from(TILE_STRUCT);
     match plan.tile {
         Tile::Direct { size } => text += &format!("const SIZE: u32 = {size}u;\n"),
+        Tile::Lanes { rows } => {
+            text += &format!("const ROWS: u32 = {rows}u;\n");
+            shader.constant(&mut text, "tile_rows", rows);
+        }
         Tile::Software { rows } => text += &format!("const ROWS: u32 = {rows}u;\n"),
         Tile::Gpu { threads, blocks, depth } => {
             let sizes = [("THREADS", threads), ("GROUPS", blocks)];
@@ -44,11 +48,14 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     for group in [BATCH, ROW, COL, INNER] {
         coordinates(&mut shader, &mut text, plan, group);
     }
-    if !matches!(plan.tile, Tile::Gpu { .. }) {
+    if matches!(plan.tile, Tile::Direct { .. } | Tile::Software { .. }) {
         next_inner(&mut shader, &mut text, plan);
     }
     reader(&mut shader, &mut text, plan, "a", &plan.a, dtypes[0], ROW);
     reader(&mut shader, &mut text, plan, "b", &plan.b, dtypes[1], COL);
+    if matches!(plan.tile, Tile::Lanes { .. }) {
+        handed_round(&mut text, &plan.b);
+    }
     if plan.splits == 1 {
         writer(&mut shader, &mut text, c, plan);
     } else {
@@ -56,6 +63,7 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     }
     let (file, groups) = match plan.tile {
         Tile::Direct { size } => (wgrad_shaders::CONTRACTION_DIRECT, tiles.div_ceil(size)),
+        Tile::Lanes { .. } => (wgrad_shaders::CONTRACTION_LANES, tiles),
         Tile::Software { .. } => (wgrad_shaders::CONTRACTION_SOFTWARE, tiles),
         Tile::Gpu { .. } => (wgrad_shaders::CONTRACTION, tiles),
     };
@@ -229,6 +237,15 @@ fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, acces
         let element = load(&format!("{name}[select(0u, {index}, ok)]"), dtype, dtype);
         format!("let ok = {guards};\nreturn select(0.0, {element}, ok);\n}}\n")
     };
+}
+
+/// The functions that give one lane's part of B's position to all 8.
+fn handed_round(text: &mut String, access: &Access) {
+    let parts = 1 + access.coords.len();
+    for lane in 0..8 {
+        let fields: Vec<_> = (0..parts).map(|i| format!("subgroupBroadcast(step.p{i}, {lane}u)")).collect();
+        *text += &format!("fn b_step_of_{lane}(step: BPart) -> BPart {{ return BPart({}); }}\n", fields.join(", "));
+    }
 }
 
 /// The function that applies the epilogue and writes C.
