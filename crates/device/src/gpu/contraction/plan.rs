@@ -1,12 +1,19 @@
 //! How a contraction is shared out over an adapter.
 
 use crate::kernels::{Contraction, Epilogue};
-use crate::{Access, Adapter, AdapterKind, Affine};
+use crate::{Access, Adapter, AdapterKind, Affine, Coord};
 use std::ops::Range;
 
 /// Workgroups that a split of the inner axis aims at, and the least inner extent worth a workgroup.
 const GPU_FILL: (usize, usize) = (256, 128);
 const SOFTWARE_FILL: (usize, usize) = (16, 256);
+
+/// Products below which a contraction on a software adapter takes the one form that serves all, so that small models, and
+/// the small parts of large ones, compile one pipeline for what would else be ten: each takes a software adapter some 0.2 s.
+const COMMON_BELOW: usize = 16 << 20;
+/// Sub-axes of batch, m, n and k in the common form, and guarded coordinates of B.
+const COMMON_RANKS: [usize; 4] = [2, 2, 3, 3];
+const COMMON_COORDS: usize = 2;
 
 /// How many times the elements of C a tiling may have before it is given up.
 const WASTE: usize = 4;
@@ -82,6 +89,8 @@ pub(super) struct Plan {
     pub b: Access,
     pub c: Affine,
     pub epilogue: Option<Epilogue>,
+    /// Whether this is the common form: all sub-axes and guards are there, needed or not.
+    pub common: bool,
     /// Whether A and B (and with them m and n) have changed places.
     pub swapped: bool,
     pub tile: Tile,
@@ -97,13 +106,18 @@ impl Plan {
         let (batches, m, n, k) = contraction.sizes();
         // A software tile has more columns than rows: of a tall, narrow C the transpose is computed.
         let of_software = |m, n| Tile::software(m, n, adapter.subgroup);
-        let swapped = software && of_software(n, m).1 < of_software(m, n).1;
+        let common = software && adapter.subgroup == 8 && batches * m * n * k < COMMON_BELOW;
+        let swapped = software && !common && of_software(n, m).1 < of_software(m, n).1;
         let (m, n) = if swapped { (n, m) } else { (m, n) };
-        let mut tile = if software { of_software(m, n).0 } else { Tile::gpu(batches, m, n) };
+        let mut tile = match (software, common) {
+            (_, true) => Tile::Lanes { rows: 8 },
+            (true, false) => of_software(m, n).0,
+            (false, false) => Tile::gpu(batches, m, n),
+        };
         let [rows, cols] = tile.size();
         let mut tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
         // Of a tile that would be mostly empty, the elements that are there.
-        if tiles * rows * cols >= batches * m * n * WASTE {
+        if !common && tiles * rows * cols >= batches * m * n * WASTE {
             let size = if software { 8 } else { 64 };
             tile = Tile::Direct { size };
             tiles = (batches * m * n).div_ceil(size);
@@ -113,8 +127,14 @@ impl Plan {
         let part = k.div_ceil(wanted).next_multiple_of(16);
         let splits = k.div_ceil(part.max(1)).max(1);
 
-        let (axes, groups, a, b, c, epilogue) = simplest(contraction, swapped);
-        Plan { axes, groups, a, b, c, epilogue, swapped, tile, splits, part }
+        let least = if common { COMMON_RANKS } else { [1; 4] };
+        let (axes, groups, a, mut b, c, epilogue) = simplest(contraction, swapped, least);
+        if common {
+            let always = Coord { affine: Affine::constant(axes.len(), 0), div: 1, len: 1, stride: 0 };
+            let missing = COMMON_COORDS.saturating_sub(b.coords.len());
+            b.coords.extend(std::iter::repeat_n(always, missing));
+        }
+        Plan { axes, groups, a, b, c, epilogue, common, swapped, tile, splits, part }
     }
 
     /// The extents of a group.
@@ -146,8 +166,9 @@ impl Plan {
 
 type Simplest = (Vec<usize>, [Range<usize>; 4], Access, Access, Affine, Option<Epilogue>);
 
-/// Extends every affine function to all sub-axes and merges sub-axes within each group.
-fn simplest(contraction: &Contraction, swapped: bool) -> Simplest {
+/// Extends every affine function to all sub-axes and merges sub-axes within each group, which then have `least` of them or
+/// more.
+fn simplest(contraction: &Contraction, swapped: bool, least: [usize; 4]) -> Simplest {
     let (m, n) = if swapped { (&contraction.n, &contraction.m) } else { (&contraction.m, &contraction.n) };
     let ranks = [contraction.batch.len(), m.len(), n.len(), contraction.k.len()];
     let mut axes = [&contraction.batch[..], m, n, &contraction.k].concat();
@@ -189,7 +210,7 @@ fn simplest(contraction: &Contraction, swapped: bool) -> Simplest {
     }
     let mut merged = vec![];
     let mut start = 0;
-    for rank in ranks {
+    for (rank, least) in ranks.into_iter().zip(least) {
         let mut end = start + rank;
         let mut d = start;
         while d < end {
@@ -208,7 +229,7 @@ fn simplest(contraction: &Contraction, swapped: bool) -> Simplest {
                 d += 1;
             }
         }
-        if start == end {
+        while end < start + least {
             axes.insert(start, 1);
             affines.iter_mut().for_each(|f| f.strides.insert(start, 0));
             end += 1;

@@ -3,7 +3,7 @@
 use super::plan::{Plan, Tile};
 use crate::gpu::codegen::{Emitter, Shader, Source, load, store, workgroup_size};
 use crate::kernels::Contraction;
-use crate::{Access, Adapter, Affine, DType, Operand, Pass, fold_groups};
+use crate::{Access, Adapter, Affine, Coord, DType, Operand, Pass, fold_groups};
 use std::ops::Range;
 
 const BATCH: usize = 0;
@@ -182,7 +182,7 @@ fn affine(shader: &mut Shader, plan: &Plan, f: &Affine, walked: &[usize], offset
     for &g in walked {
         let Range { start, end } = plan.groups[g];
         for d in start..end {
-            if f.strides[d] != 0 && plan.axes[d] != 1 {
+            if plan.common || (f.strides[d] != 0 && plan.axes[d] != 1) {
                 terms.push(format!("{}.i{} * {}", NAMES[g], d - start, shader.param(f.strides[d])));
             }
         }
@@ -195,7 +195,8 @@ fn affine(shader: &mut Shader, plan: &Plan, f: &Affine, walked: &[usize], offset
 fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, access: &Access, dtype: DType, line: usize) {
     let upper = name.to_uppercase();
     let mut base = access.base.clone();
-    for c in access.coords.iter().filter(|c| c.div == 1) {
+    let divided = |c: &Coord| plan.common || c.div > 1;
+    for c in access.coords.iter().filter(|c| !divided(c)) {
         base = base.plus(&c.affine, c.stride);
     }
     let affines: Vec<&Affine> = std::iter::once(&base).chain(access.coords.iter().map(|c| &c.affine)).collect();
@@ -221,7 +222,7 @@ fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, acces
         *text += &format!("let n{p} = line.p{p} + step.p{p};\n");
         // One comparison does for both ends: what is below 0 wraps around to far above the end.
         guards.push(format!("(n{p} < {})", shader.param((c.len * c.div) as i64)));
-        if c.div > 1 {
+        if divided(c) {
             let divisor = shader.divisor(c.div, c.len * c.div);
             *text += &format!("let q{p} = {};\n", divisor.quotient(&format!("n{p}")));
             guards.push(format!("(q{p} * {} == n{p})", divisor.extent));
