@@ -6,11 +6,12 @@
 // no barrier. Steps of 8 along k are written out: a sum that crosses a loop's iteration is masked, others are not.
 //
 // Layout: whatever the generated readers and writer say.
-// Tile: ROWS (4, 8 or 16) x 16 elements of C; a lane has the columns lane and lane + 8.
+// Tile: ROWS (4, 8 or 16) x 16 elements of C, or x 8; a lane has the columns lane and lane + 8.
 // Bindings: 0 params; then A, B, the epilogue's inputs, and C (or the partial sums), all in the preamble.
 //
 // The preamble defines
 //   ROWS, tile_rows              rows of a tile, as a constant and as a parameter
+//   WIDE                         whether there are the second 8 columns
 //   Tile, tile_at                what a workgroup has to do
 //   row_count, col_count         the extents of C
 //   Batch, Row, Col, Inner       sub-axis coordinates, from batch_at, row_at, col_at, inner_at
@@ -29,7 +30,7 @@ fn store_row(tile: Tile, m: u32, n: u32, b: Batch, row: Row, left: Col, right: C
     if (n < col_count()) {
         store(tile, m, n, b, row, left, sums.x);
     }
-    if (n + 8u < col_count()) {
+    if (WIDE && n + 8u < col_count()) {
         store(tile, m, n + 8u, b, row, right, sums.y);
     }
 }
@@ -107,14 +108,14 @@ fn main(
         let l5 = b_or_zero(left, step5, k + 5u < tile.end);
         let l6 = b_or_zero(left, step6, k + 6u < tile.end);
         let l7 = b_or_zero(left, step7, k + 7u < tile.end);
-        let r0 = b_or_zero(right, step0, k + 0u < tile.end);
-        let r1 = b_or_zero(right, step1, k + 1u < tile.end);
-        let r2 = b_or_zero(right, step2, k + 2u < tile.end);
-        let r3 = b_or_zero(right, step3, k + 3u < tile.end);
-        let r4 = b_or_zero(right, step4, k + 4u < tile.end);
-        let r5 = b_or_zero(right, step5, k + 5u < tile.end);
-        let r6 = b_or_zero(right, step6, k + 6u < tile.end);
-        let r7 = b_or_zero(right, step7, k + 7u < tile.end);
+        let r0 = b_or_zero(right, step0, WIDE && k + 0u < tile.end);
+        let r1 = b_or_zero(right, step1, WIDE && k + 1u < tile.end);
+        let r2 = b_or_zero(right, step2, WIDE && k + 2u < tile.end);
+        let r3 = b_or_zero(right, step3, WIDE && k + 3u < tile.end);
+        let r4 = b_or_zero(right, step4, WIDE && k + 4u < tile.end);
+        let r5 = b_or_zero(right, step5, WIDE && k + 5u < tile.end);
+        let r6 = b_or_zero(right, step6, WIDE && k + 6u < tile.end);
+        let r7 = b_or_zero(right, step7, WIDE && k + 7u < tile.end);
         let x0 = select(0.0, a_at(a0, step), inside);
         s0 += subgroupBroadcast(x0, 0u) * vec2<f32>(l0, r0);
         s0 += subgroupBroadcast(x0, 1u) * vec2<f32>(l1, r1);

@@ -1,10 +1,11 @@
 //! The compiler: from expressions to a list of kernel launches with their memory.
 //!
-//! Passes, each in a file of its own: simplify, fuse (which values are stored, which kernels there are), place (where each
+//! Passes, each in a file of its own: expand (what the adapter runs faster as ordinary operations), simplify, fuse (which values are stored, which kernels there are), place (where each
 //! value lives), lower.
 
 mod checks;
 mod dump;
+mod expand;
 pub(crate) mod expression;
 mod fuse;
 mod place;
@@ -172,7 +173,11 @@ pub(crate) fn compile(
     roots.extend(updates.iter().map(|u| u.value.clone()));
     // Written state tensors are leaves of the program even if nothing reads them.
     let targets: Vec<Tensor> = updates.iter().flat_map(|u| u.states.clone()).collect();
-    let simple = simplify::simplify(&[&roots[..], &targets[..]].concat(), options.recompute);
+    let mut given = [&roots[..], &targets[..]].concat();
+    if options.fuse {
+        given = expand::expand(&given, adapter);
+    }
+    let simple = simplify::simplify(&given, options.recompute);
     let (roots, targets) = simple.split_at(roots.len());
 
     let order = topological(&simple);

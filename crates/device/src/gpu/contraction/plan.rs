@@ -22,9 +22,9 @@ const WASTE: usize = 4;
 /// a product each, and the products.
 const LANES: &[(Tile, usize)] = &[
     (Tile::Software { rows: 1 }, 900),
-    (Tile::Lanes { rows: 4 }, 300),
-    (Tile::Lanes { rows: 8 }, 400),
-    (Tile::Lanes { rows: 16 }, 600),
+    (Tile::Lanes { rows: 4, wide: true }, 300),
+    (Tile::Lanes { rows: 8, wide: true }, 400),
+    (Tile::Lanes { rows: 16, wide: true }, 600),
 ];
 const SOFTWARE: &[(Tile, usize)] =
     &[(Tile::Software { rows: 1 }, 900), (Tile::Software { rows: 4 }, 1300), (Tile::Software { rows: 8 }, 1900)];
@@ -35,7 +35,7 @@ pub(super) enum Tile {
     /// See `contraction_direct.wgsl`: invocations of a workgroup, one element each.
     Direct { size: usize },
     /// See `contraction_lanes.wgsl`.
-    Lanes { rows: usize },
+    Lanes { rows: usize, wide: bool },
     /// See `contraction_software.wgsl`.
     Software { rows: usize },
     /// See `contraction.wgsl`: invocations and blocks of 4 x 4 elements along m and n, and the step along k.
@@ -47,7 +47,7 @@ impl Tile {
     pub fn size(self) -> [usize; 2] {
         match self {
             Tile::Direct { .. } => [1, 1],
-            Tile::Lanes { rows } => [rows, 16],
+            Tile::Lanes { rows, wide } => [rows, if wide { 16 } else { 8 }],
             Tile::Software { rows } => [rows, 64],
             Tile::Gpu { threads, blocks, .. } => [4 * threads[0] * blocks[0], 4 * threads[1] * blocks[1]],
         }
@@ -110,7 +110,7 @@ impl Plan {
         let swapped = software && !common && of_software(n, m).1 < of_software(m, n).1;
         let (m, n) = if swapped { (n, m) } else { (m, n) };
         let mut tile = match (software, common) {
-            (_, true) => Tile::Lanes { rows: 8 },
+            (_, true) => Tile::Lanes { rows: 8, wide: false },
             (true, false) => of_software(m, n).0,
             (false, false) => Tile::gpu(batches, m, n),
         };

@@ -29,8 +29,8 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut text = String::from(TILE_STRUCT);
     match plan.tile {
         Tile::Direct { size } => text += &format!("const SIZE: u32 = {size}u;\n"),
-        Tile::Lanes { rows } => {
-            text += &format!("const ROWS: u32 = {rows}u;\n");
+        Tile::Lanes { rows, wide } => {
+            text += &format!("const ROWS: u32 = {rows}u;\nconst WIDE: bool = {wide};\n");
             shader.constant(&mut text, "tile_rows", rows);
         }
         Tile::Software { rows } => text += &format!("const ROWS: u32 = {rows}u;\n"),

@@ -8,8 +8,8 @@ use crate::op::{Array, Lower, Op};
 use crate::{Scalar, Tensor};
 pub(crate) use cases::cases;
 use std::sync::Arc;
-use wgrad_device::DType;
 use wgrad_device::kernels::{Attention as Problem, AttentionDropout, AttentionKernel, AttentionPart};
+use wgrad_device::{Adapter, AdapterKind, DType};
 
 /// Which key stands at query 0, where there are more keys than queries or fewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +109,23 @@ impl Op for Attend {
     fn lower(&self) -> Lower<'_> {
         Lower::Kernel(Arc::new(self.0.clone()))
     }
+}
+
+/// Bytes of scores up to which software adapters store them: their products are as fast as any kernel there, and attention's
+/// own kernels take them seconds to compile.
+const STORED: usize = 16 << 20;
+
+/// Whether `t` is a kernel of attention that [`plain_pieces`] should stand for on `adapter`.
+pub(crate) fn is_better_plain(t: &Tensor, adapter: &Adapter) -> bool {
+    let Some(Attend(kernel)) = t.op().downcast() else { return false };
+    let a = &kernel.attention;
+    adapter.kind == AdapterKind::Software && 4 * a.rows() * a.length_k <= STORED
+}
+
+/// What such a tensor holds, made by ordinary operations from `inputs`: flat pieces, one after the other.
+pub(crate) fn plain_pieces(t: &Tensor, inputs: &[Tensor]) -> Vec<Tensor> {
+    let Attend(kernel) = t.op().downcast().expect("a kernel of attention");
+    plain::pieces(kernel, inputs)
 }
 
 /// The gradients of the forward operation's inputs. `output` and `grad` hold the result, then each row's logarithm.

@@ -85,9 +85,25 @@ pub(super) fn forward(a: &Problem, inputs: &[Tensor]) -> (Tensor, Tensor) {
     (i.kept(&(e / divisor)).matmul(&i.wide(i.v)), logs.reshape([a.batch, a.heads, a.length_q]))
 }
 
-/// What a backward kernel computes from its inputs.
+/// What a kernel computes from its inputs.
 fn part(kernel: &AttentionKernel, inputs: &[Tensor]) -> Tensor {
+    let shape = |t: Tensor| match kernel.part {
+        AttentionPart::BackwardQuery => t.reshape(inputs[0].shape()),
+        AttentionPart::BackwardBias => t.reshape(inputs.last().expect("the gradient of a bias").shape()),
+        _ => t,
+    };
+    shape(Tensor::concat(&pieces(kernel, inputs).iter().collect::<Vec<_>>(), 0))
+}
+
+/// The same as flat pieces, one after the other.
+#[track_caller]
+pub(super) fn pieces(kernel: &AttentionKernel, inputs: &[Tensor]) -> Vec<Tensor> {
+    let flat = |t: Tensor| t.reshape([t.count()]);
     let a = &kernel.attention;
+    if kernel.part == AttentionPart::Forward {
+        let (o, logs) = forward(a, inputs);
+        return vec![flat(o), flat(logs)];
+    }
     let i = Inputs::new(a, inputs, 5);
     let (grad, rows) = (&inputs[3], &inputs[4]);
     let n = a.rows();
@@ -105,17 +121,17 @@ fn part(kernel: &AttentionKernel, inputs: &[Tensor]) -> Tensor {
         t.reshape([batch, a.kv_heads, group, length, size]).sum(&[2])
     };
     match kernel.part {
-        AttentionPart::Forward => unreachable!("it has a kernel for its gradient"),
-        AttentionPart::BackwardQuery => ds.matmul(&i.wide(i.k)).mul_scalar(scale),
+        AttentionPart::Forward => unreachable!("it was done above"),
+        AttentionPart::BackwardQuery => vec![flat(ds.matmul(&i.wide(i.k)).mul_scalar(scale))],
         AttentionPart::BackwardKeyValue => {
             let dk = narrow(ds.transpose(2, 3).matmul(i.q)).mul_scalar(scale);
             let dv = narrow(i.kept(&p).transpose(2, 3).matmul(grad));
-            Tensor::concat(&[&dk.reshape([a.count_k()]), &dv.reshape([a.count_v()])], 0)
+            vec![flat(dk), flat(dv)]
         }
         AttentionPart::BackwardBias => {
             let shape = i.bias.expect("the gradient of a bias").shape();
             let axes: Vec<isize> = (0..3).filter(|&d| shape[d as usize] == 1).collect();
-            ds.sum(&axes).reshape(shape)
+            vec![flat(ds.sum(&axes))]
         }
     }
 }
