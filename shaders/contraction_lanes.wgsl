@@ -108,161 +108,98 @@ fn main(
         let l5 = b_or_zero(left, step5, k + 5u < tile.end);
         let l6 = b_or_zero(left, step6, k + 6u < tile.end);
         let l7 = b_or_zero(left, step7, k + 7u < tile.end);
-        let r0 = b_or_zero(right, step0, WIDE && k + 0u < tile.end);
-        let r1 = b_or_zero(right, step1, WIDE && k + 1u < tile.end);
-        let r2 = b_or_zero(right, step2, WIDE && k + 2u < tile.end);
-        let r3 = b_or_zero(right, step3, WIDE && k + 3u < tile.end);
-        let r4 = b_or_zero(right, step4, WIDE && k + 4u < tile.end);
-        let r5 = b_or_zero(right, step5, WIDE && k + 5u < tile.end);
-        let r6 = b_or_zero(right, step6, WIDE && k + 6u < tile.end);
-        let r7 = b_or_zero(right, step7, WIDE && k + 7u < tile.end);
+        let b0 = vec2<f32>(l0, b_or_zero(right, step0, WIDE && k + 0u < tile.end));
+        let b1 = vec2<f32>(l1, b_or_zero(right, step1, WIDE && k + 1u < tile.end));
+        let b2 = vec2<f32>(l2, b_or_zero(right, step2, WIDE && k + 2u < tile.end));
+        let b3 = vec2<f32>(l3, b_or_zero(right, step3, WIDE && k + 3u < tile.end));
+        let b4 = vec2<f32>(l4, b_or_zero(right, step4, WIDE && k + 4u < tile.end));
+        let b5 = vec2<f32>(l5, b_or_zero(right, step5, WIDE && k + 5u < tile.end));
+        let b6 = vec2<f32>(l6, b_or_zero(right, step6, WIDE && k + 6u < tile.end));
+        let b7 = vec2<f32>(l7, b_or_zero(right, step7, WIDE && k + 7u < tile.end));
+        // Eight products by themselves first: of long sums fewer digits are lost.
         let x0 = select(0.0, a_at(a0, step), inside);
-        s0 += subgroupBroadcast(x0, 0u) * vec2<f32>(l0, r0);
-        s0 += subgroupBroadcast(x0, 1u) * vec2<f32>(l1, r1);
-        s0 += subgroupBroadcast(x0, 2u) * vec2<f32>(l2, r2);
-        s0 += subgroupBroadcast(x0, 3u) * vec2<f32>(l3, r3);
-        s0 += subgroupBroadcast(x0, 4u) * vec2<f32>(l4, r4);
-        s0 += subgroupBroadcast(x0, 5u) * vec2<f32>(l5, r5);
-        s0 += subgroupBroadcast(x0, 6u) * vec2<f32>(l6, r6);
-        s0 += subgroupBroadcast(x0, 7u) * vec2<f32>(l7, r7);
+        s0 += subgroupBroadcast(x0, 0u) * b0 + subgroupBroadcast(x0, 1u) * b1
+            + subgroupBroadcast(x0, 2u) * b2 + subgroupBroadcast(x0, 3u) * b3
+            + subgroupBroadcast(x0, 4u) * b4 + subgroupBroadcast(x0, 5u) * b5
+            + subgroupBroadcast(x0, 6u) * b6 + subgroupBroadcast(x0, 7u) * b7;
         let x1 = select(0.0, a_at(a1, step), inside);
-        s1 += subgroupBroadcast(x1, 0u) * vec2<f32>(l0, r0);
-        s1 += subgroupBroadcast(x1, 1u) * vec2<f32>(l1, r1);
-        s1 += subgroupBroadcast(x1, 2u) * vec2<f32>(l2, r2);
-        s1 += subgroupBroadcast(x1, 3u) * vec2<f32>(l3, r3);
-        s1 += subgroupBroadcast(x1, 4u) * vec2<f32>(l4, r4);
-        s1 += subgroupBroadcast(x1, 5u) * vec2<f32>(l5, r5);
-        s1 += subgroupBroadcast(x1, 6u) * vec2<f32>(l6, r6);
-        s1 += subgroupBroadcast(x1, 7u) * vec2<f32>(l7, r7);
+        s1 += subgroupBroadcast(x1, 0u) * b0 + subgroupBroadcast(x1, 1u) * b1
+            + subgroupBroadcast(x1, 2u) * b2 + subgroupBroadcast(x1, 3u) * b3
+            + subgroupBroadcast(x1, 4u) * b4 + subgroupBroadcast(x1, 5u) * b5
+            + subgroupBroadcast(x1, 6u) * b6 + subgroupBroadcast(x1, 7u) * b7;
         let x2 = select(0.0, a_at(a2, step), inside);
-        s2 += subgroupBroadcast(x2, 0u) * vec2<f32>(l0, r0);
-        s2 += subgroupBroadcast(x2, 1u) * vec2<f32>(l1, r1);
-        s2 += subgroupBroadcast(x2, 2u) * vec2<f32>(l2, r2);
-        s2 += subgroupBroadcast(x2, 3u) * vec2<f32>(l3, r3);
-        s2 += subgroupBroadcast(x2, 4u) * vec2<f32>(l4, r4);
-        s2 += subgroupBroadcast(x2, 5u) * vec2<f32>(l5, r5);
-        s2 += subgroupBroadcast(x2, 6u) * vec2<f32>(l6, r6);
-        s2 += subgroupBroadcast(x2, 7u) * vec2<f32>(l7, r7);
+        s2 += subgroupBroadcast(x2, 0u) * b0 + subgroupBroadcast(x2, 1u) * b1
+            + subgroupBroadcast(x2, 2u) * b2 + subgroupBroadcast(x2, 3u) * b3
+            + subgroupBroadcast(x2, 4u) * b4 + subgroupBroadcast(x2, 5u) * b5
+            + subgroupBroadcast(x2, 6u) * b6 + subgroupBroadcast(x2, 7u) * b7;
         let x3 = select(0.0, a_at(a3, step), inside);
-        s3 += subgroupBroadcast(x3, 0u) * vec2<f32>(l0, r0);
-        s3 += subgroupBroadcast(x3, 1u) * vec2<f32>(l1, r1);
-        s3 += subgroupBroadcast(x3, 2u) * vec2<f32>(l2, r2);
-        s3 += subgroupBroadcast(x3, 3u) * vec2<f32>(l3, r3);
-        s3 += subgroupBroadcast(x3, 4u) * vec2<f32>(l4, r4);
-        s3 += subgroupBroadcast(x3, 5u) * vec2<f32>(l5, r5);
-        s3 += subgroupBroadcast(x3, 6u) * vec2<f32>(l6, r6);
-        s3 += subgroupBroadcast(x3, 7u) * vec2<f32>(l7, r7);
+        s3 += subgroupBroadcast(x3, 0u) * b0 + subgroupBroadcast(x3, 1u) * b1
+            + subgroupBroadcast(x3, 2u) * b2 + subgroupBroadcast(x3, 3u) * b3
+            + subgroupBroadcast(x3, 4u) * b4 + subgroupBroadcast(x3, 5u) * b5
+            + subgroupBroadcast(x3, 6u) * b6 + subgroupBroadcast(x3, 7u) * b7;
         if (ROWS > 4u) {
             let x4 = select(0.0, a_at(a4, step), inside);
-            s4 += subgroupBroadcast(x4, 0u) * vec2<f32>(l0, r0);
-            s4 += subgroupBroadcast(x4, 1u) * vec2<f32>(l1, r1);
-            s4 += subgroupBroadcast(x4, 2u) * vec2<f32>(l2, r2);
-            s4 += subgroupBroadcast(x4, 3u) * vec2<f32>(l3, r3);
-            s4 += subgroupBroadcast(x4, 4u) * vec2<f32>(l4, r4);
-            s4 += subgroupBroadcast(x4, 5u) * vec2<f32>(l5, r5);
-            s4 += subgroupBroadcast(x4, 6u) * vec2<f32>(l6, r6);
-            s4 += subgroupBroadcast(x4, 7u) * vec2<f32>(l7, r7);
+            s4 += subgroupBroadcast(x4, 0u) * b0 + subgroupBroadcast(x4, 1u) * b1
+                + subgroupBroadcast(x4, 2u) * b2 + subgroupBroadcast(x4, 3u) * b3
+                + subgroupBroadcast(x4, 4u) * b4 + subgroupBroadcast(x4, 5u) * b5
+                + subgroupBroadcast(x4, 6u) * b6 + subgroupBroadcast(x4, 7u) * b7;
             let x5 = select(0.0, a_at(a5, step), inside);
-            s5 += subgroupBroadcast(x5, 0u) * vec2<f32>(l0, r0);
-            s5 += subgroupBroadcast(x5, 1u) * vec2<f32>(l1, r1);
-            s5 += subgroupBroadcast(x5, 2u) * vec2<f32>(l2, r2);
-            s5 += subgroupBroadcast(x5, 3u) * vec2<f32>(l3, r3);
-            s5 += subgroupBroadcast(x5, 4u) * vec2<f32>(l4, r4);
-            s5 += subgroupBroadcast(x5, 5u) * vec2<f32>(l5, r5);
-            s5 += subgroupBroadcast(x5, 6u) * vec2<f32>(l6, r6);
-            s5 += subgroupBroadcast(x5, 7u) * vec2<f32>(l7, r7);
+            s5 += subgroupBroadcast(x5, 0u) * b0 + subgroupBroadcast(x5, 1u) * b1
+                + subgroupBroadcast(x5, 2u) * b2 + subgroupBroadcast(x5, 3u) * b3
+                + subgroupBroadcast(x5, 4u) * b4 + subgroupBroadcast(x5, 5u) * b5
+                + subgroupBroadcast(x5, 6u) * b6 + subgroupBroadcast(x5, 7u) * b7;
             let x6 = select(0.0, a_at(a6, step), inside);
-            s6 += subgroupBroadcast(x6, 0u) * vec2<f32>(l0, r0);
-            s6 += subgroupBroadcast(x6, 1u) * vec2<f32>(l1, r1);
-            s6 += subgroupBroadcast(x6, 2u) * vec2<f32>(l2, r2);
-            s6 += subgroupBroadcast(x6, 3u) * vec2<f32>(l3, r3);
-            s6 += subgroupBroadcast(x6, 4u) * vec2<f32>(l4, r4);
-            s6 += subgroupBroadcast(x6, 5u) * vec2<f32>(l5, r5);
-            s6 += subgroupBroadcast(x6, 6u) * vec2<f32>(l6, r6);
-            s6 += subgroupBroadcast(x6, 7u) * vec2<f32>(l7, r7);
+            s6 += subgroupBroadcast(x6, 0u) * b0 + subgroupBroadcast(x6, 1u) * b1
+                + subgroupBroadcast(x6, 2u) * b2 + subgroupBroadcast(x6, 3u) * b3
+                + subgroupBroadcast(x6, 4u) * b4 + subgroupBroadcast(x6, 5u) * b5
+                + subgroupBroadcast(x6, 6u) * b6 + subgroupBroadcast(x6, 7u) * b7;
             let x7 = select(0.0, a_at(a7, step), inside);
-            s7 += subgroupBroadcast(x7, 0u) * vec2<f32>(l0, r0);
-            s7 += subgroupBroadcast(x7, 1u) * vec2<f32>(l1, r1);
-            s7 += subgroupBroadcast(x7, 2u) * vec2<f32>(l2, r2);
-            s7 += subgroupBroadcast(x7, 3u) * vec2<f32>(l3, r3);
-            s7 += subgroupBroadcast(x7, 4u) * vec2<f32>(l4, r4);
-            s7 += subgroupBroadcast(x7, 5u) * vec2<f32>(l5, r5);
-            s7 += subgroupBroadcast(x7, 6u) * vec2<f32>(l6, r6);
-            s7 += subgroupBroadcast(x7, 7u) * vec2<f32>(l7, r7);
+            s7 += subgroupBroadcast(x7, 0u) * b0 + subgroupBroadcast(x7, 1u) * b1
+                + subgroupBroadcast(x7, 2u) * b2 + subgroupBroadcast(x7, 3u) * b3
+                + subgroupBroadcast(x7, 4u) * b4 + subgroupBroadcast(x7, 5u) * b5
+                + subgroupBroadcast(x7, 6u) * b6 + subgroupBroadcast(x7, 7u) * b7;
         }
         if (ROWS > 8u) {
             let x8 = select(0.0, a_at(a8, step), inside);
-            s8 += subgroupBroadcast(x8, 0u) * vec2<f32>(l0, r0);
-            s8 += subgroupBroadcast(x8, 1u) * vec2<f32>(l1, r1);
-            s8 += subgroupBroadcast(x8, 2u) * vec2<f32>(l2, r2);
-            s8 += subgroupBroadcast(x8, 3u) * vec2<f32>(l3, r3);
-            s8 += subgroupBroadcast(x8, 4u) * vec2<f32>(l4, r4);
-            s8 += subgroupBroadcast(x8, 5u) * vec2<f32>(l5, r5);
-            s8 += subgroupBroadcast(x8, 6u) * vec2<f32>(l6, r6);
-            s8 += subgroupBroadcast(x8, 7u) * vec2<f32>(l7, r7);
+            s8 += subgroupBroadcast(x8, 0u) * b0 + subgroupBroadcast(x8, 1u) * b1
+                + subgroupBroadcast(x8, 2u) * b2 + subgroupBroadcast(x8, 3u) * b3
+                + subgroupBroadcast(x8, 4u) * b4 + subgroupBroadcast(x8, 5u) * b5
+                + subgroupBroadcast(x8, 6u) * b6 + subgroupBroadcast(x8, 7u) * b7;
             let x9 = select(0.0, a_at(a9, step), inside);
-            s9 += subgroupBroadcast(x9, 0u) * vec2<f32>(l0, r0);
-            s9 += subgroupBroadcast(x9, 1u) * vec2<f32>(l1, r1);
-            s9 += subgroupBroadcast(x9, 2u) * vec2<f32>(l2, r2);
-            s9 += subgroupBroadcast(x9, 3u) * vec2<f32>(l3, r3);
-            s9 += subgroupBroadcast(x9, 4u) * vec2<f32>(l4, r4);
-            s9 += subgroupBroadcast(x9, 5u) * vec2<f32>(l5, r5);
-            s9 += subgroupBroadcast(x9, 6u) * vec2<f32>(l6, r6);
-            s9 += subgroupBroadcast(x9, 7u) * vec2<f32>(l7, r7);
+            s9 += subgroupBroadcast(x9, 0u) * b0 + subgroupBroadcast(x9, 1u) * b1
+                + subgroupBroadcast(x9, 2u) * b2 + subgroupBroadcast(x9, 3u) * b3
+                + subgroupBroadcast(x9, 4u) * b4 + subgroupBroadcast(x9, 5u) * b5
+                + subgroupBroadcast(x9, 6u) * b6 + subgroupBroadcast(x9, 7u) * b7;
             let x10 = select(0.0, a_at(a10, step), inside);
-            s10 += subgroupBroadcast(x10, 0u) * vec2<f32>(l0, r0);
-            s10 += subgroupBroadcast(x10, 1u) * vec2<f32>(l1, r1);
-            s10 += subgroupBroadcast(x10, 2u) * vec2<f32>(l2, r2);
-            s10 += subgroupBroadcast(x10, 3u) * vec2<f32>(l3, r3);
-            s10 += subgroupBroadcast(x10, 4u) * vec2<f32>(l4, r4);
-            s10 += subgroupBroadcast(x10, 5u) * vec2<f32>(l5, r5);
-            s10 += subgroupBroadcast(x10, 6u) * vec2<f32>(l6, r6);
-            s10 += subgroupBroadcast(x10, 7u) * vec2<f32>(l7, r7);
+            s10 += subgroupBroadcast(x10, 0u) * b0 + subgroupBroadcast(x10, 1u) * b1
+                + subgroupBroadcast(x10, 2u) * b2 + subgroupBroadcast(x10, 3u) * b3
+                + subgroupBroadcast(x10, 4u) * b4 + subgroupBroadcast(x10, 5u) * b5
+                + subgroupBroadcast(x10, 6u) * b6 + subgroupBroadcast(x10, 7u) * b7;
             let x11 = select(0.0, a_at(a11, step), inside);
-            s11 += subgroupBroadcast(x11, 0u) * vec2<f32>(l0, r0);
-            s11 += subgroupBroadcast(x11, 1u) * vec2<f32>(l1, r1);
-            s11 += subgroupBroadcast(x11, 2u) * vec2<f32>(l2, r2);
-            s11 += subgroupBroadcast(x11, 3u) * vec2<f32>(l3, r3);
-            s11 += subgroupBroadcast(x11, 4u) * vec2<f32>(l4, r4);
-            s11 += subgroupBroadcast(x11, 5u) * vec2<f32>(l5, r5);
-            s11 += subgroupBroadcast(x11, 6u) * vec2<f32>(l6, r6);
-            s11 += subgroupBroadcast(x11, 7u) * vec2<f32>(l7, r7);
+            s11 += subgroupBroadcast(x11, 0u) * b0 + subgroupBroadcast(x11, 1u) * b1
+                + subgroupBroadcast(x11, 2u) * b2 + subgroupBroadcast(x11, 3u) * b3
+                + subgroupBroadcast(x11, 4u) * b4 + subgroupBroadcast(x11, 5u) * b5
+                + subgroupBroadcast(x11, 6u) * b6 + subgroupBroadcast(x11, 7u) * b7;
             let x12 = select(0.0, a_at(a12, step), inside);
-            s12 += subgroupBroadcast(x12, 0u) * vec2<f32>(l0, r0);
-            s12 += subgroupBroadcast(x12, 1u) * vec2<f32>(l1, r1);
-            s12 += subgroupBroadcast(x12, 2u) * vec2<f32>(l2, r2);
-            s12 += subgroupBroadcast(x12, 3u) * vec2<f32>(l3, r3);
-            s12 += subgroupBroadcast(x12, 4u) * vec2<f32>(l4, r4);
-            s12 += subgroupBroadcast(x12, 5u) * vec2<f32>(l5, r5);
-            s12 += subgroupBroadcast(x12, 6u) * vec2<f32>(l6, r6);
-            s12 += subgroupBroadcast(x12, 7u) * vec2<f32>(l7, r7);
+            s12 += subgroupBroadcast(x12, 0u) * b0 + subgroupBroadcast(x12, 1u) * b1
+                + subgroupBroadcast(x12, 2u) * b2 + subgroupBroadcast(x12, 3u) * b3
+                + subgroupBroadcast(x12, 4u) * b4 + subgroupBroadcast(x12, 5u) * b5
+                + subgroupBroadcast(x12, 6u) * b6 + subgroupBroadcast(x12, 7u) * b7;
             let x13 = select(0.0, a_at(a13, step), inside);
-            s13 += subgroupBroadcast(x13, 0u) * vec2<f32>(l0, r0);
-            s13 += subgroupBroadcast(x13, 1u) * vec2<f32>(l1, r1);
-            s13 += subgroupBroadcast(x13, 2u) * vec2<f32>(l2, r2);
-            s13 += subgroupBroadcast(x13, 3u) * vec2<f32>(l3, r3);
-            s13 += subgroupBroadcast(x13, 4u) * vec2<f32>(l4, r4);
-            s13 += subgroupBroadcast(x13, 5u) * vec2<f32>(l5, r5);
-            s13 += subgroupBroadcast(x13, 6u) * vec2<f32>(l6, r6);
-            s13 += subgroupBroadcast(x13, 7u) * vec2<f32>(l7, r7);
+            s13 += subgroupBroadcast(x13, 0u) * b0 + subgroupBroadcast(x13, 1u) * b1
+                + subgroupBroadcast(x13, 2u) * b2 + subgroupBroadcast(x13, 3u) * b3
+                + subgroupBroadcast(x13, 4u) * b4 + subgroupBroadcast(x13, 5u) * b5
+                + subgroupBroadcast(x13, 6u) * b6 + subgroupBroadcast(x13, 7u) * b7;
             let x14 = select(0.0, a_at(a14, step), inside);
-            s14 += subgroupBroadcast(x14, 0u) * vec2<f32>(l0, r0);
-            s14 += subgroupBroadcast(x14, 1u) * vec2<f32>(l1, r1);
-            s14 += subgroupBroadcast(x14, 2u) * vec2<f32>(l2, r2);
-            s14 += subgroupBroadcast(x14, 3u) * vec2<f32>(l3, r3);
-            s14 += subgroupBroadcast(x14, 4u) * vec2<f32>(l4, r4);
-            s14 += subgroupBroadcast(x14, 5u) * vec2<f32>(l5, r5);
-            s14 += subgroupBroadcast(x14, 6u) * vec2<f32>(l6, r6);
-            s14 += subgroupBroadcast(x14, 7u) * vec2<f32>(l7, r7);
+            s14 += subgroupBroadcast(x14, 0u) * b0 + subgroupBroadcast(x14, 1u) * b1
+                + subgroupBroadcast(x14, 2u) * b2 + subgroupBroadcast(x14, 3u) * b3
+                + subgroupBroadcast(x14, 4u) * b4 + subgroupBroadcast(x14, 5u) * b5
+                + subgroupBroadcast(x14, 6u) * b6 + subgroupBroadcast(x14, 7u) * b7;
             let x15 = select(0.0, a_at(a15, step), inside);
-            s15 += subgroupBroadcast(x15, 0u) * vec2<f32>(l0, r0);
-            s15 += subgroupBroadcast(x15, 1u) * vec2<f32>(l1, r1);
-            s15 += subgroupBroadcast(x15, 2u) * vec2<f32>(l2, r2);
-            s15 += subgroupBroadcast(x15, 3u) * vec2<f32>(l3, r3);
-            s15 += subgroupBroadcast(x15, 4u) * vec2<f32>(l4, r4);
-            s15 += subgroupBroadcast(x15, 5u) * vec2<f32>(l5, r5);
-            s15 += subgroupBroadcast(x15, 6u) * vec2<f32>(l6, r6);
-            s15 += subgroupBroadcast(x15, 7u) * vec2<f32>(l7, r7);
+            s15 += subgroupBroadcast(x15, 0u) * b0 + subgroupBroadcast(x15, 1u) * b1
+                + subgroupBroadcast(x15, 2u) * b2 + subgroupBroadcast(x15, 3u) * b3
+                + subgroupBroadcast(x15, 4u) * b4 + subgroupBroadcast(x15, 5u) * b5
+                + subgroupBroadcast(x15, 6u) * b6 + subgroupBroadcast(x15, 7u) * b7;
         }
     }
 

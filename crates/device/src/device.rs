@@ -235,8 +235,22 @@ impl Device {
                 launches.iter().for_each(run_on_cpu);
                 Ok(())
             }
-            (Backend::Gpu(gpu), Prepared::Gpu(s)) => gpu.run(s),
+            (Backend::Gpu(gpu), Prepared::Gpu(s)) => gpu.run(s, &[]).map(drop),
             _ => panic!("a sequence was run on another device than it was prepared for"),
+        }
+    }
+
+    /// Runs a sequence and starts to copy slices to the host, as [`Device::run`] and [`Device::read_later`] do, but in one
+    /// submission.
+    pub fn run_and_read(&self, sequence: &Sequence, from: &[Slice]) -> Result<Vec<Readback>, DeviceError> {
+        match (&self.backend, &sequence.0) {
+            (Backend::Gpu(gpu), Prepared::Gpu(s)) => {
+                Ok(gpu.run(s, from)?.into_iter().map(|r| Readback(Pending::Gpu(r))).collect())
+            }
+            _ => {
+                self.run(sequence)?;
+                self.read_later(from)
+            }
         }
     }
 
@@ -262,6 +276,24 @@ impl Device {
         match &self.backend {
             Backend::Cpu => 0,
             Backend::Gpu(gpu) => gpu.created(),
+        }
+    }
+
+    /// Submissions to the GPU so far. A training step makes one.
+    #[doc(hidden)]
+    pub fn submissions(&self) -> usize {
+        match &self.backend {
+            Backend::Cpu => 0,
+            Backend::Gpu(gpu) => gpu.submitted(),
+        }
+    }
+
+    /// How many dispatches of a sequence have to wait for earlier ones, as wgpu tracks it.
+    #[doc(hidden)]
+    pub fn barriers(&self, sequence: &Sequence) -> usize {
+        match &sequence.0 {
+            Prepared::Cpu(_) => 0,
+            Prepared::Gpu(s) => s.barriers,
         }
     }
 

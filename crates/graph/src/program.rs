@@ -83,8 +83,11 @@ impl Program {
     /// If an input is missing, unknown or of the wrong size or type, if `state` lacks a tensor, or the device fails.
     pub fn run(&self, state: &mut State, inputs: &[(&str, Data)]) -> Result<Outputs, Error> {
         self.give(inputs)?;
-        self.with_bound(state, |sequence| self.device.run(sequence))?;
-        self.outputs()
+        let pending = self.with_bound(state, |sequence| {
+            let slices = self.output_slices.lock().unwrap_or_else(|p| p.into_inner());
+            self.device.run_and_read(sequence, &slices)
+        })?;
+        Ok(self.outputs(pending))
     }
 
     /// As [`Program::run`], kernel by kernel, with the time that each took.
@@ -98,7 +101,8 @@ impl Program {
     ) -> Result<(Outputs, Vec<KernelTime>), Error> {
         self.give(inputs)?;
         let times = self.with_bound(state, |sequence| self.device.run_profiled(sequence))?;
-        Ok((self.outputs()?, times))
+        let slices = self.output_slices.lock().unwrap_or_else(|p| p.into_inner());
+        Ok((self.outputs(self.device.read_later(&slices)?), times))
     }
 
     fn give(&self, inputs: &[(&str, Data)]) -> Result<(), Error> {
@@ -185,9 +189,7 @@ impl Program {
         Ok(self.device.prepare(launches)?)
     }
 
-    fn outputs(&self) -> Result<Outputs, Error> {
-        let slices = self.output_slices.lock().unwrap_or_else(|p| p.into_inner());
-        let pending = self.device.read_later(&slices)?;
+    fn outputs(&self, pending: Vec<Readback>) -> Outputs {
         let values = self.plan.outputs.iter().map(|(_, v)| (v.shape.clone(), v.dtype));
         let mut list: Vec<_> = values.zip(pending).map(|((shape, dtype), r)| (shape, dtype, Some(r))).collect();
         let counts = if self.plan.checks.is_empty() { None } else { list.pop().and_then(|(_, _, r)| r) };
@@ -195,7 +197,7 @@ impl Program {
             Some(counts) => Faults::Pending(counts, self.plan.checks.clone()),
             None => Faults::Known(None),
         };
-        Ok(Outputs { list, faults })
+        Outputs { list, faults }
     }
 
     /// Sizes, work and memory, known before anything runs.

@@ -330,6 +330,27 @@ fn dropped(device: &Device) -> (Vec<bool>, Vec<bool>) {
     (zero(out.f32(0).unwrap()), zero(out.f32(1).unwrap()))
 }
 
+/// Inputs, kernels and the copying of outputs; and once it runs, nothing is made.
+#[test]
+fn a_step_is_one_submission() {
+    let Some(device) = gpu() else { return };
+    let x = Tensor::input("x", [64, 8], DType::F32);
+    let y = x.matmul(&x.transpose(0, 1)).exp().sum_all();
+    let program = Program::compile(device, &[&y], &Updates::new()).unwrap();
+    let mut state = State::init(device, &program, 0).unwrap();
+    let data = vec![0.1f32; 512];
+    let mut step = || program.run(&mut state, &[("x", Data::from(&data))]).unwrap();
+    (0..8).for_each(|_| drop(step()));
+    // Other tests share the device.
+    let counts = || {
+        let (submissions, objects) = (device.submissions(), device.objects_created());
+        drop(step());
+        (device.submissions() - submissions, device.objects_created() - objects)
+    };
+    let least = std::iter::repeat_with(counts).take(200).min();
+    assert_eq!(least, Some((1, 0)));
+}
+
 #[test]
 fn attention_drops_the_same_everywhere() {
     let n = 37;

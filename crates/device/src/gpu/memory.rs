@@ -8,11 +8,11 @@ use std::time::Duration;
 
 /// The smallest buffer: a binding must not be empty, and a vec4 has to fit.
 const MIN_BYTES: usize = 64;
-/// Bytes handed to wgpu in one piece, each through a staging buffer of its own.
+/// Bytes uploaded in one piece, each through a staging buffer of its own.
 const WRITE_CHUNK: usize = 16 << 20;
 /// Staged bytes after which an upload waits for the device to take them.
 const WRITE_OUTSTANDING: usize = 64 << 20;
-/// Bytes of staging buffers kept for later readbacks.
+/// Bytes of staging buffers kept for later readbacks, and for later uploads.
 const POOL_BYTES: usize = 64 << 20;
 
 /// Memory on the GPU.
@@ -47,43 +47,82 @@ impl Gpu {
         size: usize,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, DeviceError> {
+        self.create(what, size, usage, false)
+    }
+
+    fn create(
+        &self,
+        what: &str,
+        size: usize,
+        usage: wgpu::BufferUsages,
+        mapped_at_creation: bool,
+    ) -> Result<wgpu::Buffer, DeviceError> {
         self.count_created(1);
         self.scoped(what, size, || {
             self.link.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(what),
                 size: size as u64,
                 usage,
-                mapped_at_creation: false,
+                mapped_at_creation,
             })
         })
     }
 
-    /// Copies `data` to `offset`, in order with the submissions around it.
+    /// Copies `data` to `offset`, in order with the submissions around it: into mapped memory now, from there with the next
+    /// submission. Whatever the device is doing meanwhile goes on.
     pub fn write(&self, to: &GpuBuffer, offset: usize, data: &[u8]) -> Result<(), DeviceError> {
         self.link.faults.check()?;
-        let queue = &self.link.queue;
-        let whole = data.len() & !3;
         let mut in_flight = lock(&self.in_flight);
-        for (i, chunk) in data[..whole].chunks(WRITE_CHUNK).enumerate() {
-            if in_flight.staged >= WRITE_OUTSTANDING {
-                // Staging memory is freed once its submission is done.
-                let submission = queue.submit([]);
+        for (i, chunk) in data.chunks(WRITE_CHUNK).enumerate() {
+            let waiting: usize = in_flight.uploads.iter().map(|u| u.bytes).sum();
+            if waiting >= WRITE_OUTSTANDING {
+                let submission = self.submit_locked(&mut in_flight, |_| ())?;
                 self.link.wait_for(Some(submission))?;
-                in_flight.staged = 0;
             }
-            queue.write_buffer(&to.raw, (offset + i * WRITE_CHUNK) as u64, chunk);
-            in_flight.staged += chunk.len();
-        }
-        if whole < data.len() {
-            let mut last = [0; 4];
-            last[..data.len() - whole].copy_from_slice(&data[whole..]);
-            queue.write_buffer(&to.raw, (offset + whole) as u64, &last);
+            let from = self.staged(chunk)?;
+            let bytes = chunk.len().next_multiple_of(4);
+            in_flight.uploads.push(Upload { from, to: to.raw.clone(), offset: offset + i * WRITE_CHUNK, bytes });
         }
         self.link.faults.check()
     }
 
+    /// A staging buffer that begins with `data`, and zeros up to a whole word.
+    fn staged(&self, data: &[u8]) -> Result<wgpu::Buffer, DeviceError> {
+        let bytes = data.len().next_multiple_of(4);
+        let buffer = match self.uploads.take(bytes) {
+            Some(buffer) => buffer,
+            None => {
+                let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+                self.create("an upload", StagingPool::class(bytes), usage, true)?
+            }
+        };
+        let mut view = buffer
+            .slice(..bytes as u64)
+            .get_mapped_range_mut()
+            .map_err(|e| DeviceError::Validation { what: "an upload".into(), reason: e.to_string() })?;
+        let whole = data.len() & !3;
+        view.slice(..whole).copy_from_slice(&data[..whole]);
+        if whole < data.len() {
+            let mut last = [0; 4];
+            last[..data.len() - whole].copy_from_slice(&data[whole..]);
+            view.slice(whole..).copy_from_slice(&last);
+        }
+        drop(view);
+        buffer.unmap();
+        Ok(buffer)
+    }
+
     /// Starts to copy slices to the host.
     pub fn read_later(&self, from: &[Slice]) -> Result<Vec<GpuReadback>, DeviceError> {
+        self.submit_reading(|_| (), from)
+    }
+
+    /// Records commands and the copying of slices to the host, and submits both at once.
+    pub(super) fn submit_reading(
+        &self,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+        from: &[Slice],
+    ) -> Result<Vec<GpuReadback>, DeviceError> {
         let mut staged = Vec::with_capacity(from.len());
         for s in from {
             let size = s.bytes.next_multiple_of(4);
@@ -97,6 +136,7 @@ impl Gpu {
             });
         }
         let submission = self.submit(|encoder| {
+            record(encoder);
             for (s, to) in from.iter().zip(&staged) {
                 if let Some(to) = to {
                     let size = s.bytes.next_multiple_of(4) as u64;
@@ -112,6 +152,30 @@ impl Gpu {
             bytes: s.bytes,
         };
         Ok(from.iter().zip(staged).map(readback).collect())
+    }
+}
+
+/// Data on its way to the device.
+pub(super) struct Upload {
+    from: wgpu::Buffer,
+    to: wgpu::Buffer,
+    offset: usize,
+    bytes: usize,
+}
+
+impl Upload {
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.copy_buffer_to_buffer(&self.from, 0, &self.to, self.offset as u64, self.bytes as u64);
+    }
+
+    /// Gives the staging buffer back to `pool`, mapped, once the device has read it.
+    pub fn recall(self, pool: &Arc<StagingPool>) {
+        let (buffer, pool) = (self.from.clone(), Arc::downgrade(pool));
+        self.from.slice(..).map_async(wgpu::MapMode::Write, move |mapped| {
+            if let (Ok(()), Some(pool)) = (mapped, pool.upgrade()) {
+                pool.give(buffer);
+            }
+        });
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod attention;
 pub(crate) mod codegen;
 pub(crate) mod contraction;
+mod disk;
 mod memory;
 mod open;
 mod pipeline;
@@ -27,19 +28,24 @@ pub(crate) struct Gpu {
     limits: wgpu::Limits,
     link: Link,
     pipelines: pipeline::Cache,
+    disk: Option<disk::DiskCache>,
+    /// Buffers for readbacks, and mapped ones for uploads.
     staging: Arc<memory::StagingPool>,
+    uploads: Arc<memory::StagingPool>,
     /// The lock also orders recording, writing and submitting: some drivers do not survive several threads on one queue.
     in_flight: Mutex<InFlight>,
     /// GPU objects (buffers, bind groups, pipelines, query sets) made so far; tests watch that a loop makes none.
     created: AtomicUsize,
+    /// Submissions so far; tests watch that a step makes one.
+    submitted: AtomicUsize,
 }
 
 /// What the device has been given and may not have done yet.
 #[derive(Default)]
 struct InFlight {
     submissions: VecDeque<wgpu::SubmissionIndex>,
-    /// Bytes written since the last submission; wgpu holds them in staging memory until one.
-    staged: usize,
+    /// What the next submission begins with.
+    uploads: Vec<memory::Upload>,
 }
 
 /// What a readback needs to outlive the call that made it: the handles, and where errors are gathered.
@@ -108,6 +114,11 @@ impl Gpu {
         self.created.load(Ordering::Relaxed)
     }
 
+    /// How many submissions there were.
+    pub fn submitted(&self) -> usize {
+        self.submitted.load(Ordering::Relaxed)
+    }
+
     fn count_created(&self, n: usize) {
         self.created.fetch_add(n, Ordering::Relaxed);
     }
@@ -115,12 +126,22 @@ impl Gpu {
     /// Records commands, submits them, and waits for the oldest submission if too many are under way.
     fn submit(&self, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> Result<wgpu::SubmissionIndex, DeviceError> {
         self.link.faults.check()?;
-        let mut in_flight = lock(&self.in_flight);
+        self.submit_locked(&mut lock(&self.in_flight), record)
+    }
+
+    fn submit_locked(
+        &self,
+        in_flight: &mut InFlight,
+        record: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> Result<wgpu::SubmissionIndex, DeviceError> {
         let mut encoder = self.link.device.create_command_encoder(&Default::default());
+        let uploads = std::mem::take(&mut in_flight.uploads);
+        uploads.iter().for_each(|u| u.record(&mut encoder));
         record(&mut encoder);
         let submission = self.link.queue.submit([encoder.finish()]);
+        self.submitted.fetch_add(1, Ordering::Relaxed);
+        uploads.into_iter().for_each(|u| u.recall(&self.uploads));
         self.link.faults.check()?;
-        in_flight.staged = 0;
         in_flight.submissions.push_back(submission.clone());
         if in_flight.submissions.len() > IN_FLIGHT {
             let oldest = in_flight.submissions.pop_front();

@@ -1,6 +1,6 @@
 //! Finding and opening an adapter.
 
-use super::{Faults, Gpu, Link, lock, memory, pipeline};
+use super::{Faults, Gpu, Link, disk, lock, memory, pipeline};
 use crate::{Adapter, AdapterKind, DeviceChoice, DeviceError};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -39,7 +39,10 @@ impl Gpu {
     }
 
     fn from_adapter(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Result<Gpu, DeviceError> {
-        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        let wanted = wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::SHADER_F16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::PIPELINE_CACHE;
         let features = adapter.features() & wanted;
         let limits = adapter.limits();
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
@@ -70,6 +73,7 @@ impl Gpu {
             lock(&seen.error).get_or_insert(error);
         }));
 
+        let disk = disk::DiskCache::open(&device, info);
         let kind = kind(info.device_type);
         // A software adapter is slow and no watchdog resets it, so it may take its time.
         let timeout = Duration::from_secs(if kind == AdapterKind::Software { 600 } else { 60 });
@@ -90,9 +94,12 @@ impl Gpu {
             limits,
             link: Link { device, queue, faults, timeout },
             pipelines: pipeline::Cache::default(),
+            disk,
             staging: Arc::new(memory::StagingPool::default()),
+            uploads: Arc::new(memory::StagingPool::default()),
             in_flight: Mutex::default(),
             created: AtomicUsize::new(0),
+            submitted: AtomicUsize::new(0),
         })
     }
 }

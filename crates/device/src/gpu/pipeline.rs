@@ -62,6 +62,9 @@ impl Gpu {
         };
         let compiled: Vec<_> =
             new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile(p)?))).collect::<Result<_, _>>()?;
+        if let (false, Some(disk)) = (compiled.is_empty(), &self.disk) {
+            disk.save();
+        }
         let mut known = lock(&self.pipelines.pipelines);
         known.extend(compiled);
         Ok(passes.iter().map(|p| known[&p.wgsl].clone()).collect())
@@ -93,7 +96,7 @@ impl Gpu {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: self.disk.as_ref().map(|d| &d.cache),
             })
         })?;
         Ok(Arc::new(pipeline))

@@ -1,7 +1,8 @@
 //! Lists of launches, made ready once and run many times.
 
-use super::Gpu;
+use super::{Gpu, GpuBuffer, GpuReadback};
 use crate::{Cost, DeviceError, Launch, Operand, Pass, Slice};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Launches with their pipelines and bind groups.
@@ -9,6 +10,8 @@ pub(crate) struct GpuSequence {
     pub(super) steps: Vec<Step>,
     /// Name and cost of each launch, for profiles.
     pub(super) launches: Vec<(String, Cost)>,
+    /// See [`crate::Device::barriers`].
+    pub barriers: usize,
 }
 
 /// One dispatch.
@@ -43,8 +46,9 @@ impl Gpu {
             let bind_group = self.bind(&launches[*i], pass, &params, offset, bytes)?;
             steps.push(Step { launch: *i, pipeline, bind_group, groups: pass.groups });
         }
+        let barriers = barriers(&launches, &passes);
         let launches = launches.iter().map(|l| (l.kernel.name(), l.kernel.cost())).collect();
-        Ok(GpuSequence { steps, launches })
+        Ok(GpuSequence { steps, launches, barriers })
     }
 
     /// Refuses what the adapter cannot do, before wgpu does so less clearly.
@@ -126,16 +130,17 @@ impl Gpu {
         })
     }
 
-    /// Submits the whole sequence in one compute pass and does not wait for it.
-    pub fn run(&self, sequence: &GpuSequence) -> Result<(), DeviceError> {
-        if sequence.steps.is_empty() {
-            return self.link.faults.check();
+    /// Submits the whole sequence in one compute pass, with the copying of `read` to the host, and does not wait for it.
+    pub fn run(&self, sequence: &GpuSequence, read: &[Slice]) -> Result<Vec<GpuReadback>, DeviceError> {
+        if sequence.steps.is_empty() && read.is_empty() {
+            return self.link.faults.check().map(|()| vec![]);
         }
-        self.submit(|encoder| {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            record(&mut pass, &sequence.steps);
-        })?;
-        Ok(())
+        let steps = |encoder: &mut wgpu::CommandEncoder| {
+            if !sequence.steps.is_empty() {
+                record(&mut encoder.begin_compute_pass(&Default::default()), &sequence.steps);
+            }
+        };
+        self.submit_reading(steps, read)
     }
 }
 
@@ -158,6 +163,21 @@ fn operand(launch: &Launch, operand: Operand) -> &Slice {
         Operand::Output(o) => &launch.outputs[o],
         Operand::Scratch => launch.scratch.as_ref().expect("the launch has the scratch memory that its kernel wants"),
     }
+}
+
+/// Dispatches that wait for those before them: wgpu puts a barrier where a buffer is written that was used, or used that was
+/// written; not between reads.
+fn barriers(launches: &[Launch], passes: &[(usize, Pass)]) -> usize {
+    let mut written: HashMap<*const GpuBuffer, bool> = HashMap::new();
+    let waits = |(launch, pass): &(usize, Pass)| {
+        let mut wait = false;
+        for b in &pass.bindings {
+            let buffer: *const GpuBuffer = operand(&launches[*launch], b.operand).buffer.gpu();
+            wait |= written.insert(buffer, b.write).is_some_and(|before| before || b.write);
+        }
+        wait
+    };
+    passes.iter().map(waits).filter(|&w| w).count()
 }
 
 /// Whether one buffer object is bound both for reading and for writing, be it at different places.

@@ -1,9 +1,10 @@
 //! Buffers, transfers, and what a loop may not do.
 
 use crate::common::{device, launch};
-use crate::maps;
 use crate::sample::Work;
+use crate::{contractions, maps};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use wgrad_device::kernels::Map;
 use wgrad_device::{Device, DeviceChoice, DeviceError, Kernel};
 
@@ -120,26 +121,67 @@ fn a_loop_makes_no_gpu_objects() {
     }
     let watched = launches[0].outputs[0].clone();
     let sequence = device.prepare(launches).unwrap();
-    // The first readbacks fill the pool.
-    for _ in 0..3 {
-        device.run(&sequence).unwrap();
-        device.read(&watched).unwrap();
+    let batch = device.alloc(1 << 16, "a batch").unwrap().slice();
+    let data = vec![3u8; batch.bytes];
+    let mut late = vec![];
+    let mut step = || {
+        device.write(&batch, &data).unwrap();
+        late = device.run_and_read(&sequence, std::slice::from_ref(&watched)).unwrap();
+    };
+    // The first steps fill the pools: an upload and a readback for each step that is under way.
+    for _ in 0..8 {
+        step();
     }
     // Other tests share the device, so that the least growth of several rounds counts.
-    let grown = (0..20)
+    let rounds: Vec<_> = (0..20)
         .map(|_| {
-            let before = device.objects_created();
-            let mut late = vec![];
-            for _ in 0..200 {
-                device.run(&sequence).unwrap();
-                late = device.read_later(std::slice::from_ref(&watched)).unwrap();
-            }
-            drop(late);
-            device.objects_created() - before
+            let (objects, submissions) = (device.objects_created(), device.submissions());
+            (0..100).for_each(|_| step());
+            (device.objects_created() - objects, device.submissions() - submissions)
         })
-        .min();
-    // One readback is held while the next is asked for: at most one more staging buffer, once.
-    assert!(grown <= Some(1), "{grown:?} objects");
+        .collect();
+    assert_eq!(rounds.iter().map(|r| r.0).min(), Some(0), "objects are made in a loop: {rounds:?}");
+    assert_eq!(rounds.iter().map(|r| r.1).min(), Some(100), "a step is one submission: {rounds:?}");
+}
+
+#[test]
+fn uploads_do_not_wait_for_the_device() {
+    let Some(device) = device() else { return };
+    let _alone = READING.lock().unwrap_or_else(|p| p.into_inner());
+    let kernel = Arc::new(contractions::matmul(512, 512, 512, false, false));
+    let product = launch(device, kernel, &[vec![0; 1 << 20], vec![0; 1 << 20]], &[1 << 20], &[]);
+    let batch = product.inputs[0].clone();
+    let sequence = device.prepare(vec![product; 20]).unwrap();
+    let data = vec![0u8; batch.bytes];
+    device.write(&batch, &data).unwrap();
+    device.run(&sequence).unwrap();
+    device.wait().unwrap();
+    let start = Instant::now();
+    device.run(&sequence).unwrap();
+    device.write(&batch, &data).unwrap();
+    let written = start.elapsed();
+    device.wait().unwrap();
+    let done = start.elapsed();
+    // Where the work is done in no time there is nothing to tell.
+    assert!(done.as_millis() < 20 || written < done / 2, "written after {written:?}, done after {done:?}");
+}
+
+/// Launches that only read the same may run side by side.
+#[test]
+fn inputs_need_no_barriers() {
+    let Some(device) = device() else { return };
+    let Some(sample) = maps::samples().into_iter().find(|s| s.name == "one") else { panic!("the sample is there") };
+    let bytes: Vec<_> = sample.outputs().iter().map(|(t, n)| t.size() * n).collect();
+    let first = launch(device, sample.kernel(), &sample.inputs(), &bytes, &[]);
+    let second = wgrad_device::Launch {
+        outputs: launch(device, sample.kernel(), &sample.inputs(), &bytes, &[]).outputs,
+        ..first.clone()
+    };
+    let barriers = |launches: Vec<_>| device.barriers(&device.prepare(launches).unwrap());
+    assert_eq!(barriers(vec![first.clone(), second.clone()]), 0);
+    // The third writes what the first wrote, and what the second reads is written by the first.
+    let chained = wgrad_device::Launch { inputs: vec![first.outputs[0].clone(); first.inputs.len()], ..second.clone() };
+    assert_eq!(barriers(vec![first.clone(), chained, first]), 2);
 }
 
 #[test]

@@ -119,7 +119,8 @@ const STORED: usize = 16 << 20;
 pub(crate) fn is_better_plain(t: &Tensor, adapter: &Adapter) -> bool {
     let Some(Attend(kernel)) = t.op().downcast() else { return false };
     let a = &kernel.attention;
-    adapter.kind == AdapterKind::Software && 4 * a.rows() * a.length_k <= STORED
+    let scores = 4 * a.rows() * a.length_k;
+    adapter.kind == AdapterKind::Software && (1..=STORED).contains(&scores)
 }
 
 /// What such a tensor holds, made by ordinary operations from `inputs`: flat pieces, one after the other.
