@@ -3,7 +3,9 @@
 use crate::compile::{Leaf, Place, place_of_states};
 use crate::ops::leaf::Init;
 use crate::{Error, Program};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wgrad_device::{DType, Device, Slice, philox};
 
@@ -63,8 +65,7 @@ impl State {
         for (leaf, place) in plan.states.iter().zip(&places) {
             if !self.contains(&leaf.name) {
                 let buffer = self.device.alloc(place.bytes, &leaf.name)?;
-                let value = self.initial(leaf);
-                self.put(leaf, Slice { buffer, offset: 0, bytes: place.bytes }, false, &value)?;
+                self.put(leaf, Slice { buffer, offset: 0, bytes: place.bytes }, false, None)?;
             }
         }
         Ok(())
@@ -88,28 +89,37 @@ impl State {
         }
         let buffer = self.device.alloc(bytes, "packed state")?;
         for (leaf, place) in members {
-            let value = match self.contains(&leaf.name) {
-                true => self.bytes(&leaf.name)?,
-                false => self.initial(leaf),
-            };
+            let value = self.contains(&leaf.name).then(|| self.bytes(&leaf.name)).transpose()?;
             let slice = Slice { buffer: buffer.clone(), offset: place.offset, bytes: place.bytes };
-            self.put(leaf, slice, true, &value)?;
+            self.put(leaf, slice, true, value)?;
         }
         // What programs have bound no longer holds.
         self.id = NEXT_STATE.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn initial(&self, leaf: &Leaf) -> Vec<u8> {
-        let init = leaf.init.as_ref().expect("state leaves have one");
-        initial(&leaf.name, init, leaf.dtype, leaf.shape.iter().product(), self.seed)
-    }
-
-    fn put(&mut self, leaf: &Leaf, slice: Slice, packed: bool, value: &[u8]) -> Result<(), Error> {
-        self.device.write(&slice, value)?;
+    /// Adds a tensor with this value, or with its initial one.
+    fn put(&mut self, leaf: &Leaf, slice: Slice, packed: bool, value: Option<Vec<u8>>) -> Result<(), Error> {
+        match value {
+            Some(value) => self.device.write(&slice, &value)?,
+            None => self.write_initial(leaf, &slice)?,
+        }
         let entry = Entry { slice, shape: leaf.shape.clone(), dtype: leaf.dtype, packed };
         if self.entries.insert(leaf.name.clone(), entry).is_none() {
             self.order.push(leaf.name.clone());
+        }
+        Ok(())
+    }
+
+    /// Piece by piece: a large model's parameters are not held a second time, nor an optimiser's slots, which are one tensor.
+    fn write_initial(&self, leaf: &Leaf, slice: &Slice) -> Result<(), Error> {
+        const PIECE: usize = 1 << 20;
+        let init = leaf.init.as_ref().expect("state leaves have one");
+        let count: usize = leaf.shape.iter().product();
+        for start in (0..count).step_by(PIECE) {
+            let value = initial(&leaf.name, init, leaf.dtype, start..count.min(start + PIECE), self.seed);
+            let offset = slice.offset + start * leaf.dtype.size();
+            self.device.write(&Slice { buffer: slice.buffer.clone(), offset, bytes: value.len() }, &value)?;
         }
         Ok(())
     }
@@ -209,8 +219,8 @@ impl State {
     }
 }
 
-/// Initial values as bytes.
-fn initial(name: &str, init: &Init, dtype: DType, count: usize, seed: u64) -> Vec<u8> {
+/// Initial values of some of a tensor's elements, as bytes; each is a function of its place, so threads share the work.
+fn initial(name: &str, init: &Init, dtype: DType, elements: Range<usize>, seed: u64) -> Vec<u8> {
     let key = [seed as u32, (seed >> 32) as u32];
     if *init == Init::Generator {
         return bytemuck::cast_slice(&[key[0], key[1], 0, 0]).to_vec();
@@ -233,12 +243,17 @@ fn initial(name: &str, init: &Init, dtype: DType, count: usize, seed: u64) -> Ve
             Init::Generator => unreachable!("handled above"),
         }
     };
-    let values = (0..count).map(value);
+    let values = elements.into_par_iter().map(value);
     match dtype {
-        DType::F32 => bytemuck::cast_slice(&values.collect::<Vec<f32>>()).to_vec(),
-        DType::F16 => bytemuck::cast_slice(&values.map(half::f16::from_f32).collect::<Vec<_>>()).to_vec(),
-        DType::U32 => bytemuck::cast_slice(&values.map(|x| x as u32).collect::<Vec<_>>()).to_vec(),
-        DType::I32 => bytemuck::cast_slice(&values.map(|x| x as i32).collect::<Vec<_>>()).to_vec(),
-        DType::Bool => bytemuck::cast_slice(&values.map(|x| (x != 0.0) as u32).collect::<Vec<_>>()).to_vec(),
+        DType::F32 => bytes_of(values),
+        DType::F16 => bytes_of(values.map(half::f16::from_f32)),
+        DType::U32 => bytes_of(values.map(|x| x as u32)),
+        DType::I32 => bytes_of(values.map(|x| x as i32)),
+        DType::Bool => bytes_of(values.map(|x| (x != 0.0) as u32)),
     }
+}
+
+fn bytes_of<T: bytemuck::NoUninit + Send>(values: impl IndexedParallelIterator<Item = T>) -> Vec<u8> {
+    let values: Vec<T> = values.with_min_len(4096).collect();
+    bytemuck::cast_slice(&values).to_vec()
 }
