@@ -5,7 +5,7 @@ mod report;
 #[path = "../benches/shared/stats.rs"]
 mod stats;
 
-use report::{Row, Table, ratios, save, short};
+use report::{Row, Table, save, short, summary};
 use stats::{agree, greatest, growth, least, median};
 
 #[test]
@@ -55,7 +55,9 @@ fn tables_are_markdown_with_numbers_to_the_right() {
     table.row(["mlp".into(), short(1234.5)]);
     table.row(["gpt".into()]);
     assert_eq!(table.to_string(), "| name |   ms |\n|------|-----:|\n| mlp  | 1234 |\n| gpt  |      |\n");
-    let rows = [Row::new("a", "cpu", 1.0), Row::new("b", "cpu", 1.0).against("p", Some(0.5))];
-    assert_eq!(ratios(&rows).to_string().lines().count(), 3);
+    let rows = [Row::new("a", "cpu", 1.0).with("mb", 12), Row::new("b", "cpu", 1.0).against("p", Some(0.5))];
+    let lines: Vec<String> = summary(&rows, &["mb"]).to_string().lines().map(|l| l.replace(' ', "")).collect();
+    assert_eq!(lines[0], "|name|wgrad_ms|peer|peer_ms|ratio|mb|");
+    assert_eq!(lines[2..], ["|a|1.00||-|-|12.0|", "|b|1.00|p|0.500|0.50|-|"]);
     assert_eq!([0.1234, 1.234, 12.34, f64::NAN].map(short), ["0.123", "1.23", "12.3", "-"]);
 }

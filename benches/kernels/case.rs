@@ -17,7 +17,8 @@ pub enum Work {
     Attention { n: usize, heads: usize, length: usize, width: usize },
     /// A function of tensors of this shape, by name: [`simple`].
     Simple { what: &'static str, shape: Vec<usize> },
-    /// An update of so many parameters in so many tensors: `adam` or `sgd` (with momentum).
+    /// An update of so many parameters in so many tensors: `adam` or `sgd` (with momentum). Gradients that lie in the state are
+    /// packed by a copy, which training does without: there, kernels write them into the pack.
     Update { what: &'static str, tensors: usize, each: usize },
 }
 
@@ -49,6 +50,20 @@ pub struct Case {
 }
 
 impl Case {
+    /// Where the case belongs in the summary: what it is, and of convolutions of whole networks which part.
+    pub fn group(&self) -> String {
+        let first = self.name.split('_').next().unwrap_or_default();
+        match (&self.work, self.part) {
+            (Work::Simple { .. }, Part::Forward) => "maps, reductions, norms".into(),
+            (Work::Simple { .. }, _) => "the same with gradients".into(),
+            (Work::Update { .. }, _) => "optimisers".into(),
+            (_, Part::Forward) => first.into(),
+            (_, Part::Both) => format!("{first} with gradients"),
+            (_, Part::Input) => format!("{first} by input"),
+            (_, Part::Weight) => format!("{first} by weight"),
+        }
+    }
+
     /// The whole as updates of state, for [`super::timer::time`].
     pub fn updates(&self) -> Updates {
         let dtype = if self.half { DType::F16 } else { DType::F32 };

@@ -4,10 +4,11 @@ mod case;
 mod list;
 mod peak;
 mod peer;
+mod summary;
 pub mod timer;
 
 use crate::shared::peers::Peer;
-use crate::shared::report::{Row, Table, ratios, save, short};
+use crate::shared::report::{Row, Table, save, short};
 use crate::shared::stats::{least, median};
 use anyhow::Result;
 use case::Case;
@@ -15,6 +16,7 @@ use clap::Args;
 use peak::Peak;
 use peer::Rival;
 use std::path::PathBuf;
+use summary::Summary;
 use timer::{kept, leaf, time};
 use wgrad::device::AdapterKind;
 use wgrad::prelude::*;
@@ -72,6 +74,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut head = vec!["name", "ms", "GFLOP/s", "GB/s", "of peak", "launches", "CPU ms"];
     head.extend(rivals.iter().map(Rival::who));
     let (mut table, mut rows, mut thirds) = (Table::new(&head), vec![], 0);
+    let mut summary = Summary::default();
     for case in list::cases(adapter.f16, large) {
         if options.filter.as_ref().is_some_and(|f| !case.name.contains(f.as_str())) {
             continue;
@@ -94,6 +97,7 @@ pub fn run(options: &Options) -> Result<()> {
                 against.push(row.clone().against(rival.who(), theirs));
             }
         }
+        summary.add(&case, share(&row), &against);
         rows.extend(if against.is_empty() { vec![row] } else { against });
         table.row(cells);
         if let Some(path) = &options.json {
@@ -101,8 +105,13 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     println!("{table}");
-    print!("{}", ratios(&rows));
+    print!("{}", summary.table());
     Ok(())
+}
+
+/// The share of the peak, as a row has it.
+fn share(row: &Row) -> f64 {
+    row.details.get("share_of_peak").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN)
 }
 
 /// wgrad's row, and the cells of the table.

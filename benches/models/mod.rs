@@ -10,7 +10,7 @@ mod work;
 mod zoo;
 
 use crate::shared::peers::Peer;
-use crate::shared::report::{Row, Table, ratios, save, short};
+use crate::shared::report::{Row, Table, save, short, summary};
 use crate::shared::stats::{greatest, least, median};
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -91,6 +91,18 @@ impl Options {
     }
 }
 
+/// What the last table has besides times.
+const DETAILS: [&str; 8] = [
+    "wgrad_cpu_ms",
+    "peer_cpu_ms",
+    "wgrad_peak_rss_mb",
+    "peer_peak_rss_mb",
+    "planned_mb",
+    "dispatches",
+    "compile_ms",
+    "wgrad_first_step_s",
+];
+
 /// Does what the command line asks for.
 ///
 /// # Errors
@@ -132,7 +144,7 @@ pub fn run(options: &Options) -> Result<()> {
             save(path, &rows)?;
         }
     }
-    print!("{}", ratios(&rows));
+    println!("## All on {}\n\n{}", rows.first().map_or("", |row| &row.device), summary(&rows, &DETAILS));
     ensure!(failed.is_empty(), "there is no measurement of {}", failed.join(", "));
     Ok(())
 }

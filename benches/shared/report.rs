@@ -110,20 +110,16 @@ pub fn short(value: f64) -> String {
     }
 }
 
-/// The table of all rows that have a peer.
-pub fn ratios(rows: &[Row]) -> Table {
-    let mut table = Table::new(&["name", "device", "wgrad_ms", "peer", "peer_ms", "ratio"]);
+/// The table of all rows: times, ratios, and these of the details under their own names. The device is the same in all.
+pub fn summary(rows: &[Row], details: &[&str]) -> Table {
+    let mut table = Table::new(&[&["name", "wgrad_ms", "peer", "peer_ms", "ratio"], details].concat());
     for row in rows {
-        let Some(peer) = &row.peer else { continue };
         let number = |v: Option<f64>| v.map_or("-".into(), short);
-        table.row([
-            row.name.clone(),
-            row.device.clone(),
-            short(row.wgrad_ms),
-            peer.clone(),
-            number(row.peer_ms),
-            number(row.ratio),
-        ]);
+        let ratio = row.ratio.map_or("-".into(), |r| format!("{r:.2}"));
+        let peer = row.peer.clone().unwrap_or_default();
+        let cells = [row.name.clone(), short(row.wgrad_ms), peer, number(row.peer_ms), ratio];
+        let detail = |key: &&str| number(row.details.get(*key).and_then(Value::as_f64));
+        table.row(cells.into_iter().chain(details.iter().map(detail)));
     }
     table
 }
