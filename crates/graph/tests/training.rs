@@ -62,6 +62,7 @@ fn training_steps() {
         swaps_and_old_values(&device);
         shares_state_between_programs(&device);
         random_numbers_move_on(&device);
+        initial_values(&device);
         refuses_bad_input(&device);
     }
 }
@@ -214,6 +215,24 @@ fn random_numbers_move_on(device: &Device) {
     }
     let mean = a[0].iter().sum::<f32>() / 1000.0;
     assert!((mean - 0.5).abs() < 0.05, "{mean}");
+}
+
+/// Each element is a function of its tensor's name and its own place, however the values are made; also where tensors lie
+/// packed, and where one is made in several pieces.
+fn initial_values(device: &Device) {
+    let uniform = |name: &str, count: usize| Tensor::state(name, [count], DType::F32, Init::Uniform(-1.0, 3.0));
+    let (few, many) = (uniform("few", 5), uniform("many", (1 << 20) + 77));
+    let mut updates = Updates::new();
+    updates.assign_pack(&[&few, &many], &(Tensor::pack(&[&few, &many]) * 0.5));
+    let program = Program::compile(device, &[], &updates).unwrap();
+    let state = State::init(device, &program, 9).unwrap();
+    for name in ["few", "many"] {
+        let stream = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ b as u64).wrapping_mul(0x0100_0000_01b3));
+        for (i, &x) in state.f32(name).unwrap().iter().enumerate() {
+            let word = wgrad_device::philox([9, 0], [i as u32, 0, stream as u32, (stream >> 32) as u32])[0];
+            assert_eq!(x, (4.0 * (word as f64 + 0.5) / 4294967296.0 - 1.0) as f32, "element {i} of {name}");
+        }
+    }
 }
 
 fn refuses_bad_input(device: &Device) {
