@@ -3,8 +3,9 @@
 //! Blocks depend on the sizes alone, so results do not depend on the number of threads.
 
 use super::CpuIo;
-use super::exp::{Rows, exp};
+use super::exp::Rows;
 use super::interpret::run_tasks;
+use super::math::exp;
 use crate::kernels::{Attention, AttentionKernel, AttentionPart};
 use crate::philox;
 use std::ops::Range;

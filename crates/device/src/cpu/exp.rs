@@ -1,28 +1,7 @@
 //! The exponential of whole rows, in vectors.
 
+use super::math::exp;
 use pulp::{Arch, Simd, WithSimd};
-
-/// e^x for x <= 88, within two units in the last place; 0 below -87. Cody and Waite's reduction and the polynomial of
-/// Cephes, without branches, so that loops over it become vector code.
-#[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
-    // Adding this rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12582912.0;
-    // A comparison, where NaN stays NaN; `f32::max` would drop it.
-    let inside = if x < -87.0 { -87.0 } else { x };
-    let shifted = inside * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = (inside - n * 0.693_359_4) + n * 2.121_944_4e-4;
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 0.166_666_65;
-    let p = p * r + 0.5;
-    let y = p * r * r + r + 1.0;
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
-    if x < -87.0 { 0.0 } else { y * scale }
-}
 
 /// Rows of scores.
 pub(super) struct Rows;
@@ -66,17 +45,6 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn close_to_the_exact_value() {
-        for i in -8700..=8800 {
-            let x = i as f32 / 100.0;
-            let exact = (x as f64).exp();
-            assert!((exp(x) as f64 / exact - 1.0).abs() < 2.4e-7, "{x}");
-        }
-        assert_eq!((exp(-87.1), exp(f32::MIN), exp(f32::NEG_INFINITY), exp(0.0)), (0.0, 0.0, 0.0, 1.0));
-        assert!(exp(f32::NAN).is_nan());
-    }
 
     #[test]
     fn rows_of_any_length() {

@@ -7,6 +7,7 @@ pub(crate) mod fold;
 mod hoist;
 pub(crate) mod index;
 pub(crate) mod interpret;
+mod math;
 mod ops;
 pub(crate) mod recurrence;
 mod rows;

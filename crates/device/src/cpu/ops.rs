@@ -1,7 +1,8 @@
 //! What each scalar operation does to a block. Blocks are whole vectors, so that the loops compile to plain vector code.
 
 use super::interpret::LANES;
-use crate::special::{erf_f32, erfinv_f32};
+use super::math;
+use crate::special::erfinv_f32;
 use crate::{Binary, DType, Unary, philox};
 use half::f16;
 use pulp::{Arch, Simd, WithSimd};
@@ -68,17 +69,17 @@ pub(super) fn unary(op: Unary, dtype: DType, a: &Words, out: &mut Words) {
         (Unary::Abs, DType::I32) => w1(a, out, |x| (x as i32).wrapping_abs() as u32),
         (Unary::Neg, _) => f1(a, out, |x| -x),
         (Unary::Abs, _) => f1(a, out, f32::abs),
-        (Unary::Exp, _) => f1(a, out, f32::exp),
-        (Unary::Log, _) => f1(a, out, f32::ln),
+        (Unary::Exp, _) => f1(a, out, math::exp),
+        (Unary::Log, _) => f1(a, out, math::log),
         (Unary::Sqrt, _) => f1(a, out, f32::sqrt),
         (Unary::Recip, _) => f1(a, out, |x| 1.0 / x),
         (Unary::Sin, _) => f1(a, out, f32::sin),
         (Unary::Cos, _) => f1(a, out, f32::cos),
-        (Unary::Tanh, _) => f1(a, out, f32::tanh),
-        (Unary::Expm1, _) => f1(a, out, f32::exp_m1),
-        (Unary::Log1p, _) => f1(a, out, f32::ln_1p),
+        (Unary::Tanh, _) => f1(a, out, math::tanh),
+        (Unary::Expm1, _) => f1(a, out, math::expm1),
+        (Unary::Log1p, _) => f1(a, out, math::log1p),
         (Unary::Atan, _) => f1(a, out, f32::atan),
-        (Unary::Erf, _) => f1(a, out, erf_f32),
+        (Unary::Erf, _) => f1(a, out, math::erf),
         (Unary::ErfInv, _) => f1(a, out, erfinv_f32),
         (Unary::Floor, _) => f1(a, out, f32::floor),
         (Unary::Ceil, _) => f1(a, out, f32::ceil),
@@ -171,8 +172,25 @@ pub(super) fn cast(from: DType, to: DType, a: &Words, out: &mut Words) {
 }
 
 pub(super) fn philox_block(args: [&Words; 5], lane: u32, out: &mut Words) {
-    let [k0, k1, c0, c1, c2] = args;
-    for i in 0..out.len() {
-        out[i] = philox([k0[i], k1[i]], [c0[i], c1[i], c2[i], 0])[lane as usize];
+    Arch::new().dispatch(Philox { args, lane: lane as usize, out });
+}
+
+/// Lane `lane` of the generator for each key and counter.
+struct Philox<'a> {
+    args: [&'a Words; 5],
+    lane: usize,
+    out: &'a mut Words,
+}
+
+impl WithSimd for Philox<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let n = self.out.len();
+        let [k0, k1, c0, c1, c2] = self.args.map(|a| &a[..n]);
+        for i in 0..n {
+            self.out[i] = philox([k0[i], k1[i]], [c0[i], c1[i], c2[i], 0])[self.lane];
+        }
     }
 }
