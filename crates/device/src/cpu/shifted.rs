@@ -1,7 +1,8 @@
-//! Convolutions with stride 1, without packing patches: each kernel tap reads the same padded copy of the image, shifted.
+//! Convolutions without packing patches: each kernel tap reads the same padded copy of the image, shifted.
 //!
 //! The copy's rows are wider than the image's by the padding. Positions are linear over rows of that width; the few past
-//! the image's width are thrown away (forward and input gradient) or meet zeros (weight gradient).
+//! the image's width are thrown away (forward and input gradient) or meet zeros (weight gradient). With a stride, the image
+//! is copied as several: one for each remainder of rows and of columns by the stride that some tap reads.
 
 use super::source::copy;
 use super::tile::{COLUMNS, INNER_PAD};
@@ -11,18 +12,24 @@ use std::ops::Range;
 
 /// Positions of a band of rows.
 const BAND: usize = 1024;
+/// The greatest stride: an image copied in more phases than taps would be copied for nothing.
+const MAX_STEP: i64 = 4;
 
 /// How a contraction's B is an image seen through shifts. Two of its sub-axes walk over positions, two over taps.
 pub(super) struct Shifted {
     /// Rows and columns of positions.
     height: usize,
     pub width: usize,
-    /// Row width of the copy, and how many more rows it has than positions.
+    /// Row width of a copy, and how many more rows it has than positions.
     pub wide: usize,
     more: usize,
-    /// What each tap adds to a position in the copy.
-    taps: Vec<usize>,
-    /// Least coordinates that any tap reads.
+    /// Steps of the convolution, along rows and columns.
+    steps: [i64; 2],
+    /// The remainders by the steps whose copies are needed, as (row, column).
+    phases: Vec<[i64; 2]>,
+    /// For each tap its phase, and what it adds to a position in that copy.
+    taps: Vec<(usize, usize)>,
+    /// Least coordinates that any tap reads, in steps.
     low: [i64; 2],
     /// What each plane (the sub-axes beside the taps) adds to the position in memory.
     planes: Vec<i64>,
@@ -44,9 +51,9 @@ impl Shifted {
         Shifted::of(c, k, &c.k, k + c.k.len(), &c.n)
     }
 
-    /// Recognises `position = base(others) + y * row + x * column` with `y = oy + shift(r)`, `x = ox + shift(s)`, where the
-    /// padding is at most half the width. Positions (oy, ox) are the last of the sub-axes `over`, which start at `first`;
-    /// taps (r, s) are the last of `others`, which start at `other`.
+    /// Recognises `position = base(others) + y * row + x * column` with `y = step * oy + shift(r)`, `x = step * ox +
+    /// shift(s)`, where the padding is at most half the width. Positions (oy, ox) are the last of the sub-axes `over`, which
+    /// start at `first`; taps (r, s) are the last of `others`, which start at `other`.
     fn of(c: &Contraction, first: usize, over: &[usize], other: usize, others: &[usize]) -> Option<Shifted> {
         if over.len() < 2 || others.len() < 2 {
             return None;
@@ -54,12 +61,18 @@ impl Shifted {
         let ([oy, ox], [r, s]) =
             ([0, 1].map(|i| first + over.len() - 2 + i), [0, 1].map(|i| other + others.len() - 2 + i));
         let [y, x] = coordinates(c, [(oy, r), (ox, s)])?;
+        let steps = [y.affine.strides[oy], x.affine.strides[ox]];
         let ([height, width], [th, tw]) = (last_two(over), last_two(others));
-        let taps = |a: &Affine, axis: usize, n: usize| {
-            (0..n as i64).map(|t| a.offset + a.strides[axis] * t).collect::<Vec<_>>()
+        // Each tap's shift as (whole steps, remainder).
+        let taps = |a: &Affine, axis: usize, n: usize, step: i64| -> Vec<(i64, i64)> {
+            let shift = |t| a.offset + a.strides[axis] * t;
+            (0..n as i64).map(|t| (shift(t).div_euclid(step), shift(t).rem_euclid(step))).collect()
         };
-        let (ty, tx) = (taps(&y.affine, r, th), taps(&x.affine, s, tw));
-        let span = |t: &[i64]| (*t.iter().min().expect("taps"), *t.iter().max().expect("taps"));
+        let (ty, tx) = (taps(&y.affine, r, th, steps[0]), taps(&x.affine, s, tw, steps[1]));
+        let span = |t: &[(i64, i64)]| {
+            let whole = || t.iter().map(|t| t.0);
+            (whole().min().expect("taps"), whole().max().expect("taps"))
+        };
         let ((y0, y1), (x0, x1)) = (span(&ty), span(&tx));
         let (more, wide) = ((y1 - y0) as usize, width + (x1 - x0) as usize);
         if wide * 2 > width * 3 {
@@ -70,10 +83,21 @@ impl Shifted {
             let stride = c.b.base.strides[other + i];
             planes = planes.iter().flat_map(|&p| (0..n as i64).map(move |j| p + j * stride)).collect();
         }
-        let taps =
-            ty.iter().flat_map(|y| tx.iter().map(move |x| (y - y0) as usize * wide + (x - x0) as usize)).collect();
-        let lens = [y.len, x.len];
-        Some(Shifted { height, width, wide, more, taps, low: [y0, x0], planes, lens, strides: [y.stride, x.stride] })
+        let mut phases = vec![];
+        let mut place = |phase: [i64; 2]| {
+            phases.iter().position(|&p| p == phase).unwrap_or_else(|| {
+                phases.push(phase);
+                phases.len() - 1
+            })
+        };
+        let mut both = vec![];
+        for y in &ty {
+            for x in &tx {
+                both.push((place([y.1, x.1]), (y.0 - y0) as usize * wide + (x.0 - x0) as usize));
+            }
+        }
+        let (lens, strides) = ([y.len, x.len], [y.stride, x.stride]);
+        Some(Shifted { height, width, wide, more, steps, phases, taps: both, low: [y0, x0], planes, lens, strides })
     }
 
     /// Rows of positions in an image.
@@ -102,42 +126,54 @@ impl Shifted {
         self.taps.len()
     }
 
-    /// Elements of the copy of a plane that serves `rows` rows of positions, and zeros after it for vectors that overhang.
-    pub fn area(&self, rows: usize) -> usize {
+    /// Elements of the copy of one phase of a plane that serves `rows` rows of positions, and zeros after it for vectors that
+    /// overhang.
+    fn phase_area(&self, rows: usize) -> usize {
         (rows + self.more) * self.wide + (self.wide - self.width) + INNER_PAD
     }
 
-    /// Where each of planes `planes` of a copy is read by each tap, in B's order.
-    pub fn offsets(&self, planes: usize, area: usize) -> Vec<usize> {
-        (0..planes).flat_map(|p| self.taps.iter().map(move |t| p * area + t)).collect()
+    /// Elements of the copies of a plane.
+    pub fn area(&self, rows: usize) -> usize {
+        self.phase_area(rows) * self.phases.len()
+    }
+
+    /// Where each of `planes` planes, copied for `rows` rows of positions, is read by each tap, in B's order.
+    pub fn offsets(&self, planes: usize, rows: usize) -> Vec<usize> {
+        let (area, each) = (self.area(rows), self.phase_area(rows));
+        (0..planes).flat_map(|p| self.taps.iter().map(move |&(phase, t)| p * area + phase * each + t)).collect()
     }
 
     /// Copies what rows `rows` of positions read of the given planes of an image, whose first element is `from`, with zeros
-    /// around it. A plane's copy takes `area` elements, see [`Shifted::area`].
+    /// around it. A plane's copies take `area(room)` elements, for at least as many rows.
     ///
     /// # Safety
     /// The image must lie inside the input.
-    pub unsafe fn copy(&self, from: *const f32, planes: Range<usize>, rows: Range<usize>, area: usize, to: &mut [f32]) {
-        to.fill(0.0);
-        let x_from = (-self.low[1]).max(0) as usize;
-        let x_end = ((self.lens[1] as i64 - self.low[1]).max(x_from as i64) as usize).min(self.wide);
-        for (plane, &base) in self.planes[planes].iter().enumerate() {
-            for row in 0..rows.len() + self.more {
-                let y = (rows.start + row) as i64 + self.low[0];
-                if y < 0 || y >= self.lens[0] as i64 {
-                    continue;
-                }
-                let at = plane * area + row * self.wide;
-                let to = &mut to[at + x_from..at + x_end];
-                let at = base + y * self.strides[0] + (x_from as i64 + self.low[1]) * self.strides[1];
-                // SAFETY: valid coordinates of the image.
-                unsafe {
-                    let from = from.offset(at as isize);
-                    if self.strides[1] == 1 {
-                        copy(from, to);
-                    } else {
-                        let step = self.strides[1] as isize;
-                        to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.offset(step * i as isize));
+    pub unsafe fn copy(&self, from: *const f32, planes: Range<usize>, rows: Range<usize>, room: usize, to: &mut [f32]) {
+        let mut areas = to.chunks_exact_mut(self.phase_area(room));
+        for &base in &self.planes[planes] {
+            for &[py, px] in &self.phases {
+                let to = areas.next().expect("room for every phase of every plane");
+                to.fill(0.0);
+                // Columns of the copy whose coordinate, steps * (column + low) + px, is inside the image.
+                let first = |limit: i64| (limit - px + self.steps[1] - 1).div_euclid(self.steps[1]) - self.low[1];
+                let x_from = first(0).clamp(0, self.wide as i64) as usize;
+                let x_end = first(self.lens[1] as i64).clamp(x_from as i64, self.wide as i64) as usize;
+                let x = (x_from as i64 + self.low[1]) * self.steps[1] + px;
+                for row in 0..rows.len() + self.more {
+                    let y = ((rows.start + row) as i64 + self.low[0]) * self.steps[0] + py;
+                    if y < 0 || y >= self.lens[0] as i64 || x_from == x_end {
+                        continue;
+                    }
+                    let to = &mut to[row * self.wide + x_from..row * self.wide + x_end];
+                    // SAFETY: valid coordinates of the image.
+                    unsafe {
+                        let from = from.offset((base + y * self.strides[0] + x * self.strides[1]) as isize);
+                        match self.strides[1] * self.steps[1] {
+                            1 => copy(from, to),
+                            // Steps that the compiler knows become shuffles.
+                            2 => to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.add(2 * i)),
+                            step => to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.offset(step as isize * i as isize)),
+                        }
                     }
                 }
             }
@@ -161,6 +197,10 @@ impl Shifted {
     }
 }
 
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 fn last_two<T: Copy>(v: &[T]) -> [T; 2] {
     [v[v.len() - 2], v[v.len() - 1]]
 }
@@ -173,18 +213,20 @@ fn coordinates(c: &Contraction, axes: [(usize, usize); 2]) -> Option<[Coord; 2]>
         [y, x] if axes.iter().all(|&(o, t)| base[o] == 0 && base[t] == 0) => vec![y.clone(), x.clone()],
         [] => axes
             .iter()
-            .filter(|&&(o, t)| base[o] > 0 && base[t] >= 0 && base[t] % base[o] == 0)
+            .filter(|&&(o, t)| base[o] > 0 && base[t] >= 0)
             .map(|&(o, t)| {
+                let unit = gcd(base[o], base[t]);
                 let mut affine = Affine::constant(base.len(), 0);
-                (affine.strides[o], affine.strides[t]) = (1, base[t] / base[o]);
-                Coord { affine, div: 1, len: 1 << 40, stride: base[o] }
+                (affine.strides[o], affine.strides[t]) = (base[o] / unit, base[t] / unit);
+                Coord { affine, div: 1, len: 1 << 40, stride: unit }
             })
             .collect(),
         _ => return None,
     };
     let only = |c: &Coord, (o, t): (usize, usize)| {
         c.div == 1
-            && c.affine.strides[o] == 1
+            && c.affine.strides[o] >= 1
+            && c.affine.strides[o] <= MAX_STEP
             && c.affine.strides.iter().enumerate().all(|(i, &s)| s == 0 || i == o || i == t)
     };
     match &coords[..] {

@@ -99,9 +99,9 @@ impl Work<'_> {
         // SAFETY: the reader's range is inside the input.
         unsafe {
             let from = self.operands[1].from.offset(from as isize);
-            shifted.copy(from, 0..planes, 0..height, area, &mut scratch.b);
+            shifted.copy(from, 0..planes, 0..height, height, &mut scratch.b);
         }
-        let offsets = shifted.offsets(planes, area);
+        let offsets = shifted.offsets(planes, height);
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
             let a = self.place_a(block.batch, k0) + block.rows.start * len;
@@ -269,7 +269,7 @@ impl Work<'_> {
         let area = shifted.area(band);
         // Positions of a band, those past the width of the image zero in A.
         let k = (band * shifted.wide).next_multiple_of(INNER_PAD);
-        let offsets = shifted.offsets(planes.len(), area);
+        let offsets = shifted.offsets(planes.len(), band);
         let of_batch = unravel(block.batch, &c.batch);
         let a_rows: Vec<i64> =
             block.rows.clone().map(|i| dot(&c.a.base.strides[b..b + c.m.len()], &unravel(i, &c.m))).collect();
@@ -287,7 +287,7 @@ impl Work<'_> {
                 // SAFETY: readers stay inside their inputs.
                 unsafe {
                     let from = self.operands[1].from.offset(start(&c.b.base, &of_batch, b, &image) as isize);
-                    shifted.copy(from, planes.clone(), rows.clone(), area, to);
+                    shifted.copy(from, planes.clone(), rows.clone(), band, to);
                     let from =
                         self.operands[0].from.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
                     for (i, row) in a_rows.iter().enumerate() {
