@@ -8,6 +8,7 @@ use super::CpuIo;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::rows::dot;
 use super::shifted::Shifted;
+use super::source::copy;
 use super::tile::{INNER_PAD, ROWS};
 use super::work::Work;
 use crate::DType;
@@ -218,7 +219,7 @@ impl Target {
             if dense {
                 let to = std::slice::from_raw_parts_mut(row.offset(columns[0]), values.len());
                 if first {
-                    to.copy_from_slice(values);
+                    copy(values.as_ptr(), to);
                 } else {
                     to.iter_mut().zip(values).for_each(|(t, v)| *t += v);
                 }

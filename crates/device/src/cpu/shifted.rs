@@ -180,19 +180,19 @@ impl Shifted {
         }
     }
 
-    /// Calls `put(first element of the image's row of C, values)` for the real columns among positions `at..`.
-    #[inline(always)]
-    pub fn rows(&self, at: usize, values: &[f32; COLUMNS], mut put: impl FnMut(usize, &[f32])) {
+    /// The real columns among positions `at..at + COLUMNS`, as pieces: (first column in the image's row of C, place in the
+    /// tile, length).
+    pub fn pieces(&self, at: usize, pieces: &mut Vec<(usize, usize, usize)>) {
+        pieces.clear();
         let end = (at + COLUMNS).min(self.height * self.wide);
-        let mut p = at;
+        let (mut p, mut y, mut x) = (at, at / self.wide, at % self.wide);
         while p < end {
-            let (y, x) = (p / self.wide, p % self.wide);
-            let stop = ((y + 1) * self.wide).min(end);
-            let real = (self.width.saturating_sub(x)).min(stop - p);
+            let real = self.width.saturating_sub(x).min(end - p);
             if real > 0 {
-                put(y * self.width + x, &values[p - at..p - at + real]);
+                pieces.push((y * self.width + x, p - at, real));
             }
-            p = stop;
+            p += self.wide - x;
+            (y, x) = (y + 1, 0);
         }
     }
 }

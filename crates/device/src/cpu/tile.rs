@@ -2,9 +2,9 @@
 
 use pulp::{Simd, WithSimd};
 
-/// Rows and columns of an outer-product tile. Two vectors of columns make twelve accumulators: enough to keep the
-/// multipliers busy, and few enough for sixteen registers. Narrower vectors take the columns in several goes.
-pub(super) const ROWS: usize = 6;
+/// Rows and columns of an outer-product tile. Two vectors of columns make sixteen accumulators, for the 32 registers of
+/// AVX-512; narrower vectors come with sixteen registers, and take the rows by four and the columns in several goes.
+pub(super) const ROWS: usize = 8;
 pub(super) const COLUMNS: usize = 32;
 
 /// Rows and columns of an inner-product tile.
@@ -28,17 +28,28 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.tiles::<S, ROWS>(simd),
+            _ => self.tiles::<S, { ROWS / 2 }>(simd),
+        }
+    }
+}
+
+impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> OuterTiles<'_, F> {
+    /// Tiles by `R` rows at once.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize>(mut self, simd: S) {
         const V: usize = 2;
         let k = self.offsets.len();
         let reach = self.offsets.iter().max().map_or(0, |o| o + (self.strips - 1) * self.stride + COLUMNS);
-        assert!(reach <= self.b.len() && COLUMNS % (V * S::F32_LANES) == 0);
+        assert!(reach <= self.b.len() && COLUMNS % (V * S::F32_LANES) == 0 && ROWS % R == 0);
         let mut tile = [[0f32; COLUMNS]; ROWS];
         // A strip of b stays in the first-level cache while the strips of a pass by.
         for j in 0..self.strips {
             for (i, a) in self.a.chunks_exact(k * ROWS).enumerate() {
-                for at in (0..COLUMNS).step_by(V * S::F32_LANES) {
-                    let mut acc = [[simd.splat_f32s(0.0); V]; ROWS];
+                for (top, at) in (0..ROWS).step_by(R).flat_map(|r| (0..COLUMNS).step_by(V * S::F32_LANES).map(move |c| (r, c))) {
+                    let mut acc = [[simd.splat_f32s(0.0); V]; R];
                     for (&offset, a) in self.offsets.iter().zip(a.chunks_exact(ROWS)) {
                         let mut row = [simd.splat_f32s(0.0); V];
                         for v in 0..V {
@@ -46,18 +57,18 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
                             // SAFETY: within reach, as asserted; vectors of pulp need no alignment.
                             row[v] = unsafe { self.b.as_ptr().add(at).cast::<S::f32s>().read_unaligned() };
                         }
-                        for r in 0..ROWS {
-                            let x = simd.splat_f32s(a[r]);
+                        for r in 0..R {
+                            let x = simd.splat_f32s(a[top + r]);
                             for v in 0..V {
                                 acc[r][v] = simd.mul_add_e_f32s(x, row[v], acc[r][v]);
                             }
                         }
                     }
-                    for r in 0..ROWS {
+                    for r in 0..R {
                         for v in 0..V {
-                            // SAFETY: inside row r of the tile, as asserted.
+                            // SAFETY: inside the tile, as asserted.
                             unsafe {
-                                let to = tile[r].as_mut_ptr().add(at + v * S::F32_LANES);
+                                let to = tile[top + r].as_mut_ptr().add(at + v * S::F32_LANES);
                                 to.cast::<S::f32s>().write_unaligned(acc[r][v])
                             }
                         }

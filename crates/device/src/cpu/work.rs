@@ -102,6 +102,7 @@ impl Work<'_> {
             shifted.copy(from, 0..planes, 0..height, height, &mut scratch.b);
         }
         let offsets = shifted.offsets(planes, height);
+        let (mut pieces, mut pieces_of) = (vec![], usize::MAX);
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
             let a = self.place_a(block.batch, k0) + block.rows.start * len;
@@ -113,10 +114,14 @@ impl Work<'_> {
                 strips: (height * shifted.wide).div_ceil(COLUMNS),
                 stride: COLUMNS,
                 store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                    if pieces_of != j {
+                        shifted.pieces(j * COLUMNS, &mut pieces);
+                        pieces_of = j;
+                    }
                     for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        shifted.rows(j * COLUMNS, row, |column, values| {
-                            target.put(base, r, block.columns.start + column, values, k0 == 0);
-                        });
+                        for &(column, at, len) in &pieces {
+                            target.put(base, r, block.columns.start + column, &row[at..at + len], k0 == 0);
+                        }
                     }
                 },
             });
