@@ -4,6 +4,7 @@
 //! the image's width are thrown away (forward and input gradient) or meet zeros (weight gradient). With a stride, the image
 //! is copied as several: one for each remainder of rows and of columns by the stride that some tap reads.
 
+use super::rows::dot;
 use super::source::copy;
 use super::tile::{COLUMNS, INNER_PAD};
 use crate::kernels::Contraction;
@@ -29,8 +30,9 @@ pub(super) struct Shifted {
     phases: Vec<[i64; 2]>,
     /// For each tap its phase, and what it adds to a position in that copy.
     taps: Vec<(usize, usize)>,
-    /// Least coordinates that any tap reads, in steps.
+    /// Least coordinates that any tap reads, in steps; and what the batch's sub-axes add to them.
     low: [i64; 2],
+    moved: [Vec<i64>; 2],
     /// What each plane (the sub-axes beside the taps) adds to the position in memory.
     planes: Vec<i64>,
     /// The image's extents and strides.
@@ -97,7 +99,9 @@ impl Shifted {
             }
         }
         let (lens, strides) = ([y.len, x.len], [y.stride, x.stride]);
-        Some(Shifted { height, width, wide, more, steps, phases, taps: both, low: [y0, x0], planes, lens, strides })
+        let moved = [&y, &x].map(|c_| c_.affine.strides[..c.batch.len()].to_vec());
+        let (taps, low) = (both, [y0, x0]);
+        Some(Shifted { height, width, wide, more, steps, phases, taps, low, moved, planes, lens, strides })
     }
 
     /// Rows of positions in an image.
@@ -144,23 +148,32 @@ impl Shifted {
     }
 
     /// Copies what rows `rows` of positions read of the given planes of an image, whose first element is `from`, with zeros
-    /// around it. A plane's copies take `area(room)` elements, for at least as many rows.
+    /// around it, at index `batch` of the batch. A plane's copies take `area(room)` elements, for at least as many rows.
     ///
     /// # Safety
     /// The image must lie inside the input.
-    pub unsafe fn copy(&self, from: *const f32, planes: Range<usize>, rows: Range<usize>, room: usize, to: &mut [f32]) {
+    pub unsafe fn copy(
+        &self,
+        from: *const f32,
+        batch: &[usize],
+        planes: Range<usize>,
+        rows: Range<usize>,
+        room: usize,
+        to: &mut [f32],
+    ) {
+        let low: [i64; 2] = std::array::from_fn(|d| self.low[d] + dot(&self.moved[d], batch));
         let mut areas = to.chunks_exact_mut(self.phase_area(room));
         for &base in &self.planes[planes] {
             for &[py, px] in &self.phases {
                 let to = areas.next().expect("room for every phase of every plane");
                 to.fill(0.0);
                 // Columns of the copy whose coordinate, steps * (column + low) + px, is inside the image.
-                let first = |limit: i64| (limit - px + self.steps[1] - 1).div_euclid(self.steps[1]) - self.low[1];
+                let first = |limit: i64| (limit - px + self.steps[1] - 1).div_euclid(self.steps[1]) - low[1];
                 let x_from = first(0).clamp(0, self.wide as i64) as usize;
                 let x_end = first(self.lens[1] as i64).clamp(x_from as i64, self.wide as i64) as usize;
-                let x = (x_from as i64 + self.low[1]) * self.steps[1] + px;
+                let x = (x_from as i64 + low[1]) * self.steps[1] + px;
                 for row in 0..rows.len() + self.more {
-                    let y = ((rows.start + row) as i64 + self.low[0]) * self.steps[0] + py;
+                    let y = ((rows.start + row) as i64 + low[0]) * self.steps[0] + py;
                     if y < 0 || y >= self.lens[0] as i64 || x_from == x_end {
                         continue;
                     }
@@ -172,7 +185,10 @@ impl Shifted {
                             1 => copy(from, to),
                             // Steps that the compiler knows become shuffles.
                             2 => to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.add(2 * i)),
-                            step => to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.offset(step as isize * i as isize)),
+                            step => to
+                                .iter_mut()
+                                .enumerate()
+                                .for_each(|(i, x)| *x = *from.offset(step as isize * i as isize)),
                         }
                     }
                 }
@@ -208,7 +224,7 @@ fn last_two<T: Copy>(v: &[T]) -> [T; 2] {
 /// The coordinates of B that walk the given pairs of sub-axes (position, tap). Where nothing is padded there are
 /// none in the access, and the base says as much.
 fn coordinates(c: &Contraction, axes: [(usize, usize); 2]) -> Option<[Coord; 2]> {
-    let base = &c.b.base.strides;
+    let (base, batch) = (&c.b.base.strides, c.batch.len());
     let coords: Vec<Coord> = match &c.b.coords[..] {
         [y, x] if axes.iter().all(|&(o, t)| base[o] == 0 && base[t] == 0) => vec![y.clone(), x.clone()],
         [] => axes
@@ -227,7 +243,10 @@ fn coordinates(c: &Contraction, axes: [(usize, usize); 2]) -> Option<[Coord; 2]>
         c.div == 1
             && c.affine.strides[o] >= 1
             && c.affine.strides[o] <= MAX_STEP
-            && c.affine.strides.iter().enumerate().all(|(i, &s)| s == 0 || i == o || i == t)
+            && c.affine.strides.iter().enumerate().all(|(i, &s)| {
+                let batch = i < batch && c.affine.strides[o] == 1;
+                s == 0 || i == o || i == t || batch
+            })
     };
     match &coords[..] {
         [y, x] if only(y, axes[0]) && only(x, axes[1]) => Some([y.clone(), x.clone()]),

@@ -48,7 +48,9 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> OuterTiles<'_, F> {
         // A strip of b stays in the first-level cache while the strips of a pass by.
         for j in 0..self.strips {
             for (i, a) in self.a.chunks_exact(k * ROWS).enumerate() {
-                for (top, at) in (0..ROWS).step_by(R).flat_map(|r| (0..COLUMNS).step_by(V * S::F32_LANES).map(move |c| (r, c))) {
+                for (top, at) in
+                    (0..ROWS).step_by(R).flat_map(|r| (0..COLUMNS).step_by(V * S::F32_LANES).map(move |c| (r, c)))
+                {
                     let mut acc = [[simd.splat_f32s(0.0); V]; R];
                     for (&offset, a) in self.offsets.iter().zip(a.chunks_exact(ROWS)) {
                         let mut row = [simd.splat_f32s(0.0); V];

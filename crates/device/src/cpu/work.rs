@@ -91,7 +91,8 @@ impl Work<'_> {
         // Which image: the sub-axes of n before its rows and columns.
         let outer = &c.n[..c.n.len() - 2];
         let image = unravel(block.columns.start / block.columns.len(), outer);
-        let from = start(&c.b.base, &unravel(block.batch, &c.batch), b + kl, &image);
+        let of_batch = unravel(block.batch, &c.batch);
+        let from = start(&c.b.base, &of_batch, b + kl, &image);
         let (planes, height) = (self.k / shifted.taps(), shifted.height());
         let area = shifted.area(height);
         // The last tile reads past the last position.
@@ -99,7 +100,7 @@ impl Work<'_> {
         // SAFETY: the reader's range is inside the input.
         unsafe {
             let from = self.operands[1].from.offset(from as isize);
-            shifted.copy(from, 0..planes, 0..height, height, &mut scratch.b);
+            shifted.copy(from, &of_batch, 0..planes, 0..height, height, &mut scratch.b);
         }
         let offsets = shifted.offsets(planes, height);
         let (mut pieces, mut pieces_of) = (vec![], usize::MAX);
@@ -292,7 +293,7 @@ impl Work<'_> {
                 // SAFETY: readers stay inside their inputs.
                 unsafe {
                     let from = self.operands[1].from.offset(start(&c.b.base, &of_batch, b, &image) as isize);
-                    shifted.copy(from, planes.clone(), rows.clone(), band, to);
+                    shifted.copy(from, &of_batch, planes.clone(), rows.clone(), band, to);
                     let from =
                         self.operands[0].from.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
                     for (i, row) in a_rows.iter().enumerate() {

@@ -141,11 +141,17 @@ impl Conv {
         self.x.len() - 2
     }
 
+    /// Whether the input gradient is computed apart for even and odd places along a dimension.
+    fn by_halves(&self, d: usize) -> bool {
+        let o = &self.options;
+        o.stride[d] == 2 && o.dilation[d] == 1 && self.x[d + 2].is_multiple_of(2)
+    }
+
     #[track_caller]
     pub(crate) fn apply(&self, form: Form, a: &Tensor, b: &Tensor) -> Tensor {
         if form == Form::InputGrad
             && (a.shape(), b.shape()) == (&self.w[..], &self.y[..])
-            && let Some(same) = b.transposed_by_residue(a, &self.options, &self.x[2..])
+            && let Some(same) = b.transposed_single(a, &self.options, &self.x[2..])
         {
             return same;
         }
@@ -282,31 +288,59 @@ impl Op for Conv {
                 })
             }
             Form::InputGrad => {
-                // A(g, c | k, r): w. B(g | k, r | n, h): dy. C(g, c, n, h): dx.
-                let ra = 3 + s;
-                let mut a = vec![sum(ra, &[(0, kg), (2, 1)], 0).into(), sum(ra, &[(1, 1)], 0).into()];
-                a.extend((0..s).map(|d| sum(ra, &[(3 + d, 1)], 0).into()));
-                let rb = 3 + 2 * s;
-                let image = 2 + s;
-                let mut b = vec![sum(rb, &[(image, 1)], 0).into(), sum(rb, &[(0, kg), (1, 1)], 0).into()];
-                let mut guards = vec![];
+                // A(g, e, c | k, j): w. B(g, e | k, j | n, v): dy. C(g, e, c, n, v): dx.
+                // Along a dimension of stride 2, the places h = 2v + e of one remainder e see every other tap, r = 2j + f,
+                // where 2 divides e + padding - f; so no product is with one of the zeros between dy's elements. Other
+                // dimensions have one remainder: v = h, j = r.
+                let two: Vec<bool> = (0..s).map(|d| self.by_halves(d)).collect();
+                let halves = |extents: &[usize]| -> Vec<usize> {
+                    (0..s).map(|d| if two[d] { extents[d].div_ceil(2) } else { extents[d] }).collect()
+                };
+                let remainders: Vec<usize> = two.iter().map(|&two| 1 + two as usize).collect();
+                // The axes of one remainder, in A, B and C.
+                let (e, tap) = (1, 3 + s);
+                let (ra, rb, rc) = (3 + 2 * s, 3 + 3 * s, 3 + 2 * s);
+                let mut a = vec![sum(ra, &[(0, kg), (2 + s, 1)], 0).into(), sum(ra, &[(1 + s, 1)], 0).into()];
+                let image = 2 + 2 * s;
+                let mut b = vec![sum(rb, &[(image, 1)], 0).into(), sum(rb, &[(0, kg), (1 + s, 1)], 0).into()];
+                let (mut a_guards, mut b_guards) = (vec![], vec![]);
+                let mut c = vec![(1, 0, cg), (1, 1 + s, 1), (0, 2 + s, 1)];
                 for d in 0..s {
-                    let mut at = sum(rb, &[(image + 1 + d, 1)], o.padding[d].0 as i64);
-                    at.strides[2 + d] -= o.dilation[d] as i64;
-                    guards.push(Guard { affine: at.clone(), div: o.stride[d], len: ys[d] });
-                    b.push(crate::op::DimIndex { affine: at, div: o.stride[d] });
+                    let padding = o.padding[d].0 as i64;
+                    let mut at = sum(rb, &[(image + 1 + d, 1)], padding);
+                    if !two[d] {
+                        a.push(sum(ra, &[(tap + d, 1)], 0).into());
+                        at.strides[2 + s + d] -= o.dilation[d] as i64;
+                        b_guards.push(Guard { affine: at.clone(), div: o.stride[d], len: ys[d] });
+                        b.push(crate::op::DimIndex { affine: at, div: o.stride[d] });
+                        c.push((2 + d, 3 + s + d, 1));
+                        continue;
+                    }
+                    // f is e, or 1 - e if the padding is odd.
+                    let odd = padding % 2;
+                    let mut r = sum(ra, &[(tap + d, 2)], odd);
+                    r.strides[e + d] = 1 - 2 * odd;
+                    if rs[d] % 2 == 1 {
+                        a_guards.push(Guard { affine: r.clone(), div: 1, len: rs[d] });
+                    }
+                    a.push(r.into());
+                    // (2v + e + padding - 2j - f) / 2
+                    at.offset = (padding - odd) / 2;
+                    at.strides[e + d] = odd;
+                    at.strides[2 + s + d] = -1;
+                    b_guards.push(Guard { affine: at.clone(), div: 1, len: ys[d] });
+                    b.push(at.into());
+                    c.extend([(2 + d, e + d, 1), (2 + d, 3 + s + d, 2)]);
                 }
-                let mut c = vec![(1, 0, cg), (1, 1, 1), (0, 2, 1)];
-                c.extend((0..s).map(|d| (2 + d, 3 + d, 1)));
                 Lower::Contraction(ContractionSpec {
                     label: "conv_input_grad",
-                    batch: vec![g],
+                    batch: [&[g], &remainders[..]].concat(),
                     m: vec![cg],
-                    n: [&[n], xs].concat(),
-                    k: [&[kg], rs].concat(),
-                    a: IndexMap { dims: a, guards: vec![] },
-                    b: IndexMap { dims: b, guards },
-                    c: strided(&self.x, 3 + s, &c),
+                    n: [&[n], &halves(xs)[..]].concat(),
+                    k: [&[kg], &halves(rs)[..]].concat(),
+                    a: IndexMap { dims: a, guards: a_guards },
+                    b: IndexMap { dims: b, guards: b_guards },
+                    c: strided(&self.x, rc, &c),
                 })
             }
             Form::WeightGrad => {

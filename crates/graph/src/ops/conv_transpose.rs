@@ -81,56 +81,27 @@ impl Tensor {
         }
     }
 
-    /// Transposed convolution without the zeros that a stride puts between its input's elements, where the stride divides the
-    /// kernel: places that are equal modulo the stride see the same taps, so there is an ordinary convolution for each residue.
-    /// They are computed as channels of one, and dealt out like pixels of a shuffle (Shi et al., 2016). That is an `s`-th of
-    /// the work for each dimension of stride `s`. An input of one element is a matrix product.
+    /// Transposed convolution of an input of one element: a matrix product.
     #[track_caller]
-    pub(crate) fn transposed_by_residue(
+    pub(crate) fn transposed_single(
         &self,
         weight: &Tensor,
         options: &ConvOptions,
         spatial: &[usize],
     ) -> Option<Tensor> {
-        let (n, size) = (spatial.len(), &self.shape()[2..]);
-        let kernel = &weight.shape()[2..];
-        let (batch, inputs, outputs) = (self.shape()[0], self.shape()[1], weight.shape()[1]);
-        if options.groups != 1 || options.dilation.iter().any(|&d| d != 1) || batch * inputs * outputs == 0 {
+        let (kernel, outputs) = (&weight.shape()[2..], weight.shape()[1]);
+        let single = self.shape()[2..].iter().all(|&s| s == 1);
+        let dense = options.groups == 1 && options.dilation.iter().all(|&d| d == 1);
+        // An output padding may want more than the kernel reaches.
+        let reaches = (0..spatial.len()).all(|d| options.padding[d].0 + spatial[d] <= kernel[d]);
+        if !single || !dense || !reaches || self.count() * weight.count() == 0 {
             return None;
         }
-        let single = size.iter().all(|&s| s == 1);
-        // Strides that matter: between one element and the next there is none where there is one only.
-        let stride = if single { kernel.to_vec() } else { options.stride.clone() };
-        let divides = kernel.iter().zip(&stride).all(|(k, s)| k % s == 0);
-        // How far the result reaches: an output padding may want more.
-        let whole: Vec<usize> = (0..n).map(|d| (size[d] - 1) * stride[d] + kernel[d]).collect();
-        let reaches = (0..n).all(|d| options.padding[d].0 + spatial[d] <= whole[d]);
-        if !divides || !reaches || stride.iter().all(|&s| s == 1) {
-            return None;
-        }
-        let residues: usize = stride.iter().product();
-        let all = if single {
-            self.reshape([batch, inputs]).matmul(&weight.reshape([inputs, outputs * residues]))
-        } else {
-            // [K, C, m1, s1, m2, s2, ...] to [C, s1, s2, ..., K, m1, m2, ...], taps backwards: a convolution's weight.
-            let taps: Vec<usize> = (0..n).map(|d| kernel[d] / stride[d]).collect();
-            let apart = (0..n).flat_map(|d| [taps[d], stride[d]]);
-            let apart: Vec<usize> = [inputs, outputs].into_iter().chain(apart).collect();
-            let order = std::iter::once(1).chain((0..n).map(|d| 2 * d + 3));
-            let order: Vec<usize> = order.chain([0]).chain((0..n).map(|d| 2 * d + 2)).collect();
-            let each =
-                weight.reshape(apart).permute(&order).reshape([&[outputs * residues, inputs], &taps[..]].concat());
-            let each = (0..n).fold(each, |w, d| w.flip(&[d as isize + 2]));
-            let mut padded = ConvOptions::new(n);
-            padded.padding = taps.iter().map(|&m| (m - 1, m - 1)).collect();
-            self.conv(&each, &padded)
-        };
-        let steps: Vec<usize> = (0..n).map(|d| whole[d] / stride[d]).collect();
-        // [N, C, s1, s2, ..., i1, i2, ...] to [N, C, i1, s1, i2, s2, ...].
-        let dealt = all.reshape([&[batch, outputs], &stride[..], &steps[..]].concat());
-        let order: Vec<usize> = [0, 1].into_iter().chain((0..n).flat_map(|d| [n + 2 + d, 2 + d])).collect();
-        let full = dealt.permute(&order).reshape([&[batch, outputs], &whole[..]].concat());
-        Some((0..n).fold(full, |y, d| {
+        let (batch, inputs) = (self.shape()[0], self.shape()[1]);
+        let taps: usize = kernel.iter().product();
+        let all = self.reshape([batch, inputs]).matmul(&weight.reshape([inputs, outputs * taps]));
+        let full = all.reshape([&[batch, outputs], kernel].concat());
+        Some((0..spatial.len()).fold(full, |y, d| {
             let first = options.padding[d].0;
             y.slice(d as isize + 2, first..first + spatial[d])
         }))
