@@ -9,7 +9,7 @@ use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::rows::dot;
 use super::shifted::Shifted;
 use super::source::copy;
-use super::tile::{INNER_PAD, ROWS};
+use super::tile::{COLUMNS, INNER_PAD, ROWS};
 use super::work::Work;
 use crate::DType;
 use crate::kernels::Contraction;
@@ -38,6 +38,13 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         Form::Outer if n <= N_BLOCK => (m.div_ceil(4).next_multiple_of(ROWS), N_BLOCK / 2),
         Form::Outer => (m, N_BLOCK),
         Form::Inner => (64, 192),
+        // Whole images, or whole planes; few blocks of either are cut in rows as well.
+        Form::Packed(ref s, along) => {
+            let whole = if along == Along::N { s.image() } else { s.taps() };
+            let columns = N_BLOCK.next_multiple_of(whole).min(n);
+            let parts = (4 / (batch * n.div_ceil(columns))).max(1);
+            (m.div_ceil(parts).next_multiple_of(ROWS), columns)
+        }
         // Whole planes.
         Form::InnerShifted(ref s) => (64, 192usize.next_multiple_of(s.taps())),
         // An image at a time; of few images, a part of the rows, so that threads have something to share.
@@ -53,8 +60,10 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     });
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n) };
     let operands = [0, 1].map(|i| Operand::new(io, i, c.operands[i]));
-    let work = Work { c, operands: &operands, form, k, packed_a: vec![] };
-    let work = Work { packed_a: work.pack_a(), ..work };
+    let outer = matches!(form, Form::Outer | Form::Shifted(_) | Form::Packed(..));
+    let work = Work { c, operands: &operands, form, k, packed_a: None };
+    let packed_a = (outer && n > blocks.columns).then(|| work.pack_a());
+    let work = Work { packed_a, ..work };
     // A long sum may be split where this makes up for few blocks: between elements, or between images.
     let (terms, least) = match &work.form {
         Form::Inner => (k, INNER_K),
@@ -133,6 +142,15 @@ pub(super) enum Form {
     Shifted(Shifted),
     /// The same along k: inner products.
     InnerShifted(Shifted),
+    /// Such an image, of few elements: outer products of patches packed from the padded copies.
+    Packed(Shifted, Along),
+}
+
+/// Where the positions of an image are.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Along {
+    N,
+    K,
 }
 
 impl Form {
@@ -153,10 +171,12 @@ impl Form {
             }
         }
         if let Some(shifted) = Shifted::along_n(c) {
-            return Form::Shifted(shifted);
+            let small = shifted.is_small(COLUMNS);
+            return if small { Form::Packed(shifted, Along::N) } else { Form::Shifted(shifted) };
         }
         if let Some(shifted) = Shifted::along_k(c).filter(|s| s.rows_are_dense(c)) {
-            return Form::InnerShifted(shifted);
+            let small = shifted.is_small(INNER_PAD);
+            return if small { Form::Packed(shifted, Along::K) } else { Form::InnerShifted(shifted) };
         }
         // The length of a run of B that is close together in memory, along either side.
         let run = |extents: &[usize], end: usize| match extents.last() {

@@ -104,6 +104,25 @@ impl Shifted {
         Some(Shifted { height, width, wide, more, steps, phases, taps, low, moved, planes, lens, strides })
     }
 
+    /// Whether reading whole vectors of `lanes` positions at once would mostly read what is thrown away: of images of a few
+    /// elements.
+    pub fn is_small(&self, lanes: usize) -> bool {
+        let read = (self.height * self.wide).next_multiple_of(lanes);
+        self.height * self.width * 6 < read * 5
+    }
+
+    /// Positions in an image.
+    pub fn image(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Where the positions of `images` images are in their copies, without what the taps add, if a copy has `size` elements.
+    pub fn positions(&self, images: usize, size: usize) -> Vec<usize> {
+        let row = |start: usize| (0..self.width).map(move |x| start + x);
+        let image = |i: usize| (0..self.height).flat_map(move |y| row(i * size + y * self.wide));
+        (0..images).flat_map(image).collect()
+    }
+
     /// Rows of positions in an image.
     pub fn height(&self) -> usize {
         self.height
@@ -111,7 +130,8 @@ impl Shifted {
 
     /// Rows of positions that a weight gradient takes at once: of large images not all, so that copies stay in cache.
     pub fn band(&self) -> usize {
-        (BAND / self.wide).clamp(1, self.height)
+        let bands = (self.height * self.wide).div_ceil(BAND).min(self.height);
+        self.height.div_ceil(bands)
     }
 
     /// How many bands make up `k` positions.

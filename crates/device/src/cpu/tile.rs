@@ -7,8 +7,8 @@ use pulp::{Simd, WithSimd};
 pub(super) const ROWS: usize = 8;
 pub(super) const COLUMNS: usize = 32;
 
-/// Rows and columns of an inner-product tile.
-pub(super) const INNER_ROWS: usize = 4;
+/// Rows and columns of an inner-product tile: 24 accumulators with AVX-512, else the rows by four and twelve of them.
+pub(super) const INNER_ROWS: usize = 8;
 pub(super) const INNER_COLUMNS: usize = 3;
 /// Inner-product rows are padded with zeros to a multiple of this: the widest vector there is.
 pub(super) const INNER_PAD: usize = 16;
@@ -99,7 +99,18 @@ impl<F: FnMut(usize, usize, &[[f32; INNER_COLUMNS]; INNER_ROWS])> WithSimd for I
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.tiles::<S, INNER_ROWS>(simd),
+            _ => self.tiles::<S, { INNER_ROWS / 2 }>(simd),
+        }
+    }
+}
+
+impl<F: FnMut(usize, usize, &[[f32; INNER_COLUMNS]; INNER_ROWS])> InnerTiles<'_, F> {
+    /// Tiles by `R` rows at once.
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize>(mut self, simd: S) {
         let (k, row) = (self.k, self.k * self.parts);
         let reach = self.offsets.iter().max().map_or(0, |o| o + (self.parts - 1) * self.stride + k);
         assert!(reach <= self.b.len() && k % S::F32_LANES == 0 && self.a.len() % (row * INNER_ROWS) == 0);
@@ -108,30 +119,32 @@ impl<F: FnMut(usize, usize, &[[f32; INNER_COLUMNS]; INNER_ROWS])> WithSimd for I
             for (j, offsets) in self.offsets.chunks(INNER_COLUMNS).enumerate() {
                 // The last tile may lack columns; it computes one of them again.
                 let offset: [usize; INNER_COLUMNS] = std::array::from_fn(|c| offsets[c.min(offsets.len() - 1)]);
-                let mut acc = [[simd.splat_f32s(0.0); INNER_COLUMNS]; INNER_ROWS];
-                for part in 0..self.parts {
-                    let read = |p: &[f32], at: usize| {
-                        // SAFETY: inside the rows, as asserted.
-                        unsafe { p.as_ptr().add(at).cast::<S::f32s>().read_unaligned() }
-                    };
-                    let (a_at, b_at) = (part * k, part * self.stride);
-                    for at in (0..k).step_by(S::F32_LANES) {
-                        let mut y = [simd.splat_f32s(0.0); INNER_COLUMNS];
-                        for c in 0..INNER_COLUMNS {
-                            y[c] = read(self.b, offset[c] + b_at + at);
-                        }
-                        for r in 0..INNER_ROWS {
-                            let x = read(a, r * row + a_at + at);
+                let mut tile = [[0f32; INNER_COLUMNS]; INNER_ROWS];
+                for top in (0..INNER_ROWS).step_by(R) {
+                    let mut acc = [[simd.splat_f32s(0.0); INNER_COLUMNS]; R];
+                    for part in 0..self.parts {
+                        let read = |p: &[f32], at: usize| {
+                            // SAFETY: inside the rows, as asserted.
+                            unsafe { p.as_ptr().add(at).cast::<S::f32s>().read_unaligned() }
+                        };
+                        let (a_at, b_at) = (top * row + part * k, part * self.stride);
+                        for at in (0..k).step_by(S::F32_LANES) {
+                            let mut y = [simd.splat_f32s(0.0); INNER_COLUMNS];
                             for c in 0..INNER_COLUMNS {
-                                acc[r][c] = simd.mul_add_e_f32s(x, y[c], acc[r][c]);
+                                y[c] = read(self.b, offset[c] + b_at + at);
+                            }
+                            for r in 0..R {
+                                let x = read(a, r * row + a_at + at);
+                                for c in 0..INNER_COLUMNS {
+                                    acc[r][c] = simd.mul_add_e_f32s(x, y[c], acc[r][c]);
+                                }
                             }
                         }
                     }
-                }
-                let mut tile = [[0f32; INNER_COLUMNS]; INNER_ROWS];
-                for r in 0..INNER_ROWS {
-                    for c in 0..INNER_COLUMNS {
-                        tile[r][c] = simd.reduce_sum_f32s(acc[r][c]);
+                    for r in 0..R {
+                        for c in 0..INNER_COLUMNS {
+                            tile[top + r][c] = simd.reduce_sum_f32s(acc[r][c]);
+                        }
                     }
                 }
                 (self.store)(i * INNER_ROWS, j * INNER_COLUMNS, &tile);

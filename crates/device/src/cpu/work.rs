@@ -1,6 +1,6 @@
 //! The products of one block of C: how its operands are packed, or copied, and multiplied by register tiles.
 
-use super::contraction::{Block, Form, INNER_K, Operand, Scratch, Target, unravel, unravel_into};
+use super::contraction::{Along, Block, Form, INNER_K, Operand, Scratch, Target, unravel, unravel_into};
 use super::interpret::run_tasks;
 use super::rows::{Rows, dot};
 use super::shifted::Shifted;
@@ -11,7 +11,7 @@ use crate::kernels::Contraction;
 use std::ops::Range;
 
 /// Inner extent of a packed block: a strip of B (32 columns) fits the first-level cache.
-const K_BLOCK: usize = 256;
+const K_BLOCK: usize = 512;
 /// Elements of a block's images, copied for shifted reads, that stay in the second-level cache.
 const COPIED: usize = 1 << 16;
 
@@ -22,8 +22,8 @@ pub(super) struct Work<'a> {
     pub operands: &'a [Operand; 2],
     pub form: Form,
     pub k: usize,
-    /// For [`Form::Outer`] and [`Form::Shifted`]: A as strips of rows, for each batch and block of k.
-    pub packed_a: Vec<f32>,
+    /// For outer products that use A more than once: A as strips of rows, for each batch and block of k.
+    pub packed_a: Option<Vec<f32>>,
 }
 
 impl Work<'_> {
@@ -31,38 +31,70 @@ impl Work<'_> {
         self.c.sizes().1.div_ceil(ROWS)
     }
 
-    /// Packs A, row by row, into strips [block of k][strip][k][row].
+    /// Packs all of A for outer products: [batch][block of k][strip][k][row].
     pub fn pack_a(&self) -> Vec<f32> {
-        if !matches!(self.form, Form::Outer | Form::Shifted(_)) {
-            return vec![];
-        }
-        let (c, b) = (self.c, self.c.batch.len());
-        let (batch, m, _, k) = c.sizes();
+        let (batch, m, _, k) = self.c.sizes();
         let strips = self.strips();
         let mut packed = vec![0f32; batch * strips * ROWS * k];
         let to = Target { to: packed.as_mut_ptr(), rows: vec![], columns: vec![] };
         run_tasks(batch * strips, |tasks| {
-            let mut rows = Rows::new(&c.a, self.operands[0].from, b + c.m.len(), &c.k, 0..k);
-            let mut row = vec![0f32; k];
+            let mut rows = vec![];
             // Capture the whole target: its pointer alone may not cross threads.
             let to = &to;
             for t in tasks {
                 let (batch, strip) = (t / strips, t % strips);
-                let of_batch = unravel(batch, &c.batch);
-                for i in 0..ROWS.min(m - strip * ROWS) {
-                    rows.select(&[(0, &of_batch), (b, &unravel(strip * ROWS + i, &c.m))]);
-                    rows.read(&mut row);
-                    for (x, k0) in row.chunks(K_BLOCK).zip((0..k).step_by(K_BLOCK)) {
-                        let at = self.place_a(batch, k0) + strip * ROWS * x.len() + i;
-                        for (j, &x) in x.iter().enumerate() {
-                            // SAFETY: strips are disjoint.
-                            unsafe { *to.to.add(at + j * ROWS) = x }
-                        }
-                    }
+                for k0 in (0..k).step_by(K_BLOCK) {
+                    let len = K_BLOCK.min(k - k0);
+                    let at = self.place_a(batch, k0) + strip * ROWS * len;
+                    // SAFETY: strips are disjoint.
+                    let to = unsafe { std::slice::from_raw_parts_mut(to.to.add(at), len * ROWS) };
+                    self.pack_strips(batch, strip * ROWS..m.min((strip + 1) * ROWS), k0..k0 + len, &mut rows, to);
                 }
             }
         });
         packed
+    }
+
+    /// Packs some rows of A, at some k: [strip][k][row]. Rows past the last are left as they are. `row` is scratch.
+    fn pack_strips(&self, batch: usize, of: Range<usize>, k: Range<usize>, row: &mut Vec<f32>, to: &mut [f32]) {
+        let (c, b, len) = (self.c, self.c.batch.len(), k.len());
+        let of_batch = unravel(batch, &c.batch);
+        let mut rows = Rows::new(&c.a, self.operands[0].from, b + c.m.len(), &c.k, k);
+        row.resize(ROWS * len, 0.0);
+        for (first, to) in of.clone().step_by(ROWS).zip(to.chunks_exact_mut(ROWS * len)) {
+            let real = ROWS.min(of.end - first);
+            for (i, row) in (first..first + real).zip(row.chunks_exact_mut(len)) {
+                rows.select(&[(0, &of_batch), (b, &unravel(i, &c.m))]);
+                rows.read(row);
+            }
+            for (j, to) in to.chunks_exact_mut(ROWS).enumerate() {
+                for (i, to) in to[..real].iter_mut().enumerate() {
+                    *to = row[i * len + j];
+                }
+            }
+        }
+    }
+
+    /// The strips of a block's rows at some k: from all of A packed, or packed now into `scratch`.
+    fn strips_of<'s>(
+        &'s self,
+        block: &Block,
+        k: Range<usize>,
+        row: &mut Vec<f32>,
+        scratch: &'s mut Vec<f32>,
+    ) -> &'s [f32] {
+        let size = block.rows.len().next_multiple_of(ROWS) * k.len();
+        match &self.packed_a {
+            Some(all) => {
+                let at = self.place_a(block.batch, k.start) + block.rows.start * k.len();
+                &all[at..at + size]
+            }
+            None => {
+                scratch.resize(size, 0.0);
+                self.pack_strips(block.batch, block.rows.clone(), k, row, scratch);
+                &scratch[..size]
+            }
+        }
     }
 
     /// Where the strips of a batch and of the block of k from `k0` start.
@@ -82,6 +114,7 @@ impl Work<'_> {
             Form::Outer => self.outer(block, target, base, scratch),
             Form::Inner => self.inner(block, range, target, base, scratch),
             Form::Shifted(shifted) => self.shifted(shifted, block, target, base, scratch),
+            Form::Packed(shifted, along) => self.packed(shifted, *along, block, target, base, scratch),
             Form::InnerShifted(shifted) => self.inner_shifted(shifted, block, range, target, base, scratch),
         }
     }
@@ -104,12 +137,11 @@ impl Work<'_> {
         }
         let offsets = shifted.offsets(planes, height);
         let (mut pieces, mut pieces_of) = (vec![], usize::MAX);
+        let mut row = vec![];
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
-            let a = self.place_a(block.batch, k0) + block.rows.start * len;
-            let strips = block.rows.len().div_ceil(ROWS);
             pulp::Arch::new().dispatch(OuterTiles {
-                a: &self.packed_a[a..a + strips * ROWS * len],
+                a: self.strips_of(block, k0..k0 + len, &mut row, &mut scratch.a),
                 b: &scratch.b,
                 offsets: &offsets[k0..k0 + len],
                 strips: (height * shifted.wide).div_ceil(COLUMNS),
@@ -123,6 +155,85 @@ impl Work<'_> {
                         for &(column, at, len) in &pieces {
                             target.put(base, r, block.columns.start + column, &row[at..at + len], k0 == 0);
                         }
+                    }
+                },
+            });
+        }
+    }
+
+    /// Patches are packed from padded copies, where element (k, n) of B is at the sum of an offset of k and one of n.
+    fn packed(
+        &self,
+        shifted: &Shifted,
+        along: Along,
+        block: &Block,
+        target: &Target,
+        base: isize,
+        scratch: &mut Scratch,
+    ) {
+        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
+        let (image, taps, height) = (shifted.image(), shifted.taps(), shifted.height());
+        let area = shifted.area(height);
+        // The images and planes that the block reads, and where the images' sub-axes begin.
+        let (images, planes, extents, first) = match along {
+            Along::N => {
+                let images = block.columns.start / image..block.columns.end / image;
+                (images, 0..self.k / taps, &c.n[..c.n.len() - 2], b + kl)
+            }
+            Along::K => (0..self.k / image, block.columns.start / taps..block.columns.end / taps, &c.k[..kl - 2], b),
+        };
+        let of_batch = unravel(block.batch, &c.batch);
+        let size = planes.len() * area;
+        let mut copies = std::mem::take(&mut scratch.row);
+        copies.resize(images.len() * size, 0.0);
+        for (i, to) in images.clone().zip(copies.chunks_exact_mut(size)) {
+            let from = start(&c.b.base, &of_batch, first, &unravel(i, extents));
+            // SAFETY: the reader's range is inside the input.
+            unsafe {
+                let from = self.operands[1].from.offset(from as isize);
+                shifted.copy(from, &of_batch, planes.clone(), 0..height, height, to);
+            }
+        }
+        let (positions, shifts) = (shifted.positions(images.len(), size), shifted.offsets(planes.len(), height));
+        let (of_k, of_n) = if along == Along::N { (shifts, positions) } else { (positions, shifts) };
+        self.outer_blocks(block, target, base, scratch, |k0, len, packed| {
+            for (of_n, to) in of_n.chunks(COLUMNS).zip(packed.chunks_exact_mut(len * COLUMNS)) {
+                for (&of_k, to) in of_k[k0..k0 + len].iter().zip(to.chunks_exact_mut(COLUMNS)) {
+                    let from = &copies[of_k..];
+                    to.iter_mut().zip(of_n).for_each(|(x, &at)| *x = from[at]);
+                }
+            }
+        });
+        scratch.row = copies;
+    }
+
+    /// Outer products by blocks of k, whose part of B `pack(k0, len, to)` packs into strips [strip][k][column].
+    fn outer_blocks(
+        &self,
+        block: &Block,
+        target: &Target,
+        base: isize,
+        scratch: &mut Scratch,
+        mut pack: impl FnMut(usize, usize, &mut [f32]),
+    ) {
+        let strips = block.columns.len().div_ceil(COLUMNS);
+        let offsets: Vec<usize> = (0..K_BLOCK.min(self.k)).map(|k| k * COLUMNS).collect();
+        let mut row = vec![];
+        for k0 in (0..self.k).step_by(K_BLOCK) {
+            let len = K_BLOCK.min(self.k - k0);
+            scratch.b.resize(strips * COLUMNS * len, 0.0);
+            pack(k0, len, &mut scratch.b);
+            pulp::Arch::new().dispatch(OuterTiles {
+                a: self.strips_of(block, k0..k0 + len, &mut row, &mut scratch.a),
+                b: &scratch.b,
+                offsets: &offsets[..len],
+                strips,
+                stride: len * COLUMNS,
+                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                    let column = block.columns.start + j * COLUMNS;
+                    let width = COLUMNS.min(block.columns.end - column);
+                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
+                        target.put(base, r, column, &row[..width], k0 == 0);
                     }
                 },
             });
@@ -166,40 +277,22 @@ impl Work<'_> {
         let of_batch = unravel(block.batch, &c.batch);
         let mut rows = Rows::new(&c.b, self.operands[1].from, b + kl, &c.n, block.columns.clone());
         let columns = block.columns.len();
-        let strips = columns.div_ceil(COLUMNS);
-        scratch.row.clear();
-        scratch.row.resize(strips * COLUMNS, 0.0);
+        let mut row = std::mem::take(&mut scratch.row);
+        row.clear();
+        row.resize(columns.next_multiple_of(COLUMNS), 0.0);
         let mut index = vec![0; kl];
-        let offsets: Vec<usize> = (0..K_BLOCK.min(self.k)).map(|k| k * COLUMNS).collect();
-        for k0 in (0..self.k).step_by(K_BLOCK) {
-            let len = K_BLOCK.min(self.k - k0);
-            scratch.b.resize(strips * COLUMNS * len, 0.0);
+        self.outer_blocks(block, target, base, scratch, |k0, len, packed| {
             for k in 0..len {
                 unravel_into(k0 + k, &c.k, &mut index);
                 rows.select(&[(0, &of_batch), (b, &index)]);
-                rows.read(&mut scratch.row[..columns]);
-                for (s, x) in scratch.row.chunks_exact(COLUMNS).enumerate() {
+                rows.read(&mut row[..columns]);
+                for (s, x) in row.chunks_exact(COLUMNS).enumerate() {
                     let at = (s * len + k) * COLUMNS;
-                    scratch.b[at..at + COLUMNS].copy_from_slice(x);
+                    packed[at..at + COLUMNS].copy_from_slice(x);
                 }
             }
-            let a = self.place_a(block.batch, k0) + block.rows.start * len;
-            let a_strips = block.rows.len().div_ceil(ROWS);
-            pulp::Arch::new().dispatch(OuterTiles {
-                a: &self.packed_a[a..a + a_strips * ROWS * len],
-                b: &scratch.b,
-                offsets: &offsets[..len],
-                strips,
-                stride: len * COLUMNS,
-                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
-                    let column = block.columns.start + j * COLUMNS;
-                    let width = COLUMNS.min(block.columns.end - column);
-                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        target.put(base, r, column, &row[..width], k0 == 0);
-                    }
-                },
-            });
-        }
+        });
+        scratch.row = row;
     }
 
     fn inner(&self, block: &Block, range: Range<usize>, target: &Target, base: isize, scratch: &mut Scratch) {
