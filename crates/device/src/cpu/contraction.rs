@@ -58,7 +58,8 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         let domain = [&c.batch[..], &c.m, &c.n].concat();
         Interpreter::new(e.expr.clone(), domain, vec![e.output], Interpreter::sources(io, 2, &e.inputs))
     });
-    let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n) };
+    let by_image = matches!(form, Form::Shifted(_));
+    let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n), by_image };
     let operands = [0, 1].map(|i| Operand::new(io, i, c.operands[i]));
     let outer = matches!(form, Form::Outer | Form::Shifted(_) | Form::Packed(..));
     let work = Work { c, operands: &operands, form, k, packed_a: None };
@@ -196,6 +197,8 @@ struct Blocks {
     n: usize,
     rows: usize,
     columns: usize,
+    /// Blocks of the same columns follow each other: they read the same image.
+    by_image: bool,
 }
 
 pub(super) struct Block {
@@ -211,8 +214,9 @@ impl Blocks {
 
     fn get(&self, t: usize) -> Block {
         let (rows, columns) = (self.m.div_ceil(self.rows), self.n.div_ceil(self.columns));
-        let (t, column) = (t / columns, t % columns * self.columns);
-        let (batch, row) = (t / rows, t % rows * self.rows);
+        let others = self.batch * rows;
+        let (t, column) = if self.by_image { (t % others, t / others) } else { (t / columns, t % columns) };
+        let (batch, row, column) = (t / rows, t % rows * self.rows, column * self.columns);
         Block { batch, rows: row..(row + self.rows).min(self.m), columns: column..(column + self.columns).min(self.n) }
     }
 }
@@ -258,12 +262,14 @@ pub(super) struct Scratch<'a> {
     pub a: Vec<f32>,
     pub b: Vec<f32>,
     pub row: Vec<f32>,
+    /// The image whose copies `b` holds, by where it starts.
+    pub copied: Option<i64>,
     epilogue: Option<(&'a Interpreter, State)>,
 }
 
 impl Scratch<'_> {
     fn new(epilogue: Option<&Interpreter>) -> Scratch<'_> {
-        Scratch { a: vec![], b: vec![], row: vec![], epilogue: epilogue.map(|it| (it, State::new(it))) }
+        Scratch { a: vec![], b: vec![], row: vec![], copied: None, epilogue: epilogue.map(|it| (it, State::new(it))) }
     }
 
     /// Applies the epilogue to a finished block.

@@ -5,7 +5,7 @@ use super::CpuIo;
 use super::hoist::{Hoisted, hoist};
 use super::ops::{binary, cast, philox_block, select, unary};
 use super::source::{Source, fill, store};
-use super::walk::{self, Run};
+use super::walk::{self, Pattern, Run};
 use crate::expr::collapse;
 use crate::kernels::Map;
 use crate::{Affine, DType, Expr, ExprId, ExprNode};
@@ -35,6 +35,7 @@ pub(super) struct Interpreter {
     /// Read by some of the sources.
     _tables: Vec<Vec<u32>>,
     how: Vec<How>,
+    patterns: Vec<Pattern>,
     /// For each node, the block that it fills.
     slots: Vec<usize>,
     slot_count: usize,
@@ -57,6 +58,8 @@ enum How {
     Linear { direct: bool },
     /// Loaded by runs along the last dimension; in place if `direct`.
     Runs { direct: bool },
+    /// Loaded, or counted, by the table of this number: runs are short.
+    Table(usize),
     /// Loaded by runs along the last dimension, each run one element repeated; kept until that element changes.
     Row,
     /// Computed.
@@ -74,6 +77,11 @@ impl Interpreter {
         let Hoisted { expr, outputs, sources, tables } = hoist(expr, &domain, outputs, sources);
         let empty = domain.contains(&0); // then nothing may be read
         let long = domain[domain.len() - 1] >= LONG_ROW;
+        let mut patterns = vec![];
+        let mut pattern = |affine: &Affine| {
+            patterns.push(Pattern::new(affine, &domain)?);
+            Some(How::Table(patterns.len() - 1))
+        };
         let how: Vec<How> = (0..expr.nodes.len())
             .map(|id| match &expr.nodes[id] {
                 ExprNode::Const(bits) => How::Fixed(*bits),
@@ -88,17 +96,20 @@ impl Interpreter {
                         How::Linear { direct }
                     } else if long && access.coords.is_empty() && access.base.strides.last() == Some(&0) {
                         How::Row
+                    } else if let Some(table) = access.coords.is_empty().then(|| pattern(&access.base)).flatten() {
+                        table
                     } else {
                         How::Runs {
                             direct: direct && access.coords.is_empty() && access.base.strides.last() == Some(&1),
                         }
                     }
                 }
+                ExprNode::Index(affine) => pattern(affine).unwrap_or(How::Computed),
                 _ => How::Computed,
             })
             .collect();
         let (slots, slot_count) = assign_slots(&expr, &how, &outputs);
-        Interpreter { expr, domain, outputs, sources, _tables: tables, how, slots, slot_count }
+        Interpreter { expr, domain, outputs, sources, _tables: tables, how, patterns, slots, slot_count }
     }
 
     /// The sources of a kernel's inputs from `first` on.
@@ -275,6 +286,13 @@ impl State {
                         }
                         continue;
                     }
+                    if let How::Table(t) = how {
+                        it.patterns[t].pieces(&access.base, &it.domain, start, len, |at, base, offsets| {
+                            // SAFETY: the planner gives accesses that stay inside their buffers.
+                            unsafe { source.pick(base, offsets, &mut out[at..at + offsets.len()]) }
+                        });
+                        continue;
+                    }
                     self.walk(it, start, len);
                     if let ([_], How::Row | How::Runs { direct: true }) = (&self.runs[..], how) {
                         let p = access.base.at(&self.index[..rank]);
@@ -299,6 +317,11 @@ impl State {
                     }
                 }
                 ExprNode::LoadAt { input, index, len } => it.sources[*input].gather(arg(*index), *len, out),
+                ExprNode::Index(affine) if let How::Table(t) = it.how[id] => {
+                    it.patterns[t].pieces(affine, &it.domain, start, len, |at, base, offsets| {
+                        out[at..].iter_mut().zip(offsets).for_each(|(x, &o)| *x = (base + o as i64) as u32);
+                    });
+                }
                 ExprNode::Index(affine) => self.positions(it, start, len, affine, out),
                 ExprNode::Mask(coords) => {
                     self.walk(it, start, len);

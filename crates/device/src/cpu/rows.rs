@@ -13,7 +13,12 @@ pub(super) struct Rows<'a> {
     run_parts: Vec<i64>,
     /// For each affine function, its step along the last sub-axis of a row.
     steps: Vec<i64>,
+    /// Where runs are short and everything is valid: what each position of a row adds.
+    offsets: Vec<isize>,
 }
+
+/// Runs shorter than this are read element by element, by a table.
+const SHORT: usize = 8;
 
 /// Neighbouring positions of a row that differ in the last sub-axis only.
 struct Run {
@@ -50,8 +55,14 @@ impl<'a> Rows<'a> {
             }
             p += len;
         }
-        let steps = affines.iter().map(|a| if rank == 0 { 0 } else { a.strides[first + rank - 1] }).collect();
-        Rows { access, from, row_parts: vec![0; affines.len()], runs, run_parts, steps }
+        let steps: Vec<i64> = affines.iter().map(|a| if rank == 0 { 0 } else { a.strides[first + rank - 1] }).collect();
+        let mut offsets = vec![];
+        if access.coords.is_empty() && inner < SHORT {
+            for (r, part) in runs.iter().zip(&run_parts) {
+                offsets.extend((0..r.len as i64).map(|i| (part + steps[0] * i) as isize));
+            }
+        }
+        Rows { access, from, row_parts: vec![0; affines.len()], runs, run_parts, steps, offsets }
     }
 
     /// Chooses a row: values of the other sub-axes, as (first sub-axis, indices).
@@ -64,6 +75,11 @@ impl<'a> Rows<'a> {
     /// Reads the chosen row's positions.
     #[inline(always)]
     pub fn read(&self, to: &mut [f32]) {
+        if !self.offsets.is_empty() {
+            // SAFETY: the planner gives accesses that stay inside their buffers.
+            let from = unsafe { self.from.offset(self.row_parts[0] as isize) };
+            return to.iter_mut().zip(&self.offsets).for_each(|(x, &at)| *x = unsafe { *from.offset(at) });
+        }
         let n = self.row_parts.len();
         let coords = &self.access.coords;
         for (r, parts) in self.runs.iter().zip(self.run_parts.chunks_exact(n)) {

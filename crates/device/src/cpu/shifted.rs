@@ -30,9 +30,11 @@ pub(super) struct Shifted {
     phases: Vec<[i64; 2]>,
     /// For each tap its phase, and what it adds to a position in that copy.
     taps: Vec<(usize, usize)>,
-    /// Least coordinates that any tap reads, in steps; and what the batch's sub-axes add to them.
+    /// Least coordinates that any tap reads, in steps, wherever in the batch.
     low: [i64; 2],
+    /// What the batch's sub-axes add to coordinates, and the least of it.
     moved: [Vec<i64>; 2],
+    least: [i64; 2],
     /// What each plane (the sub-axes beside the taps) adds to the position in memory.
     planes: Vec<i64>,
     /// The image's extents and strides.
@@ -57,7 +59,7 @@ impl Shifted {
     /// shift(s)`, where the padding is at most half the width. Positions (oy, ox) are the last of the sub-axes `over`, which
     /// start at `first`; taps (r, s) are the last of `others`, which start at `other`.
     fn of(c: &Contraction, first: usize, over: &[usize], other: usize, others: &[usize]) -> Option<Shifted> {
-        if over.len() < 2 || others.len() < 2 {
+        if over.len() < 2 || others.len() < 2 || others.contains(&0) {
             return None;
         }
         let ([oy, ox], [r, s]) =
@@ -76,7 +78,13 @@ impl Shifted {
             (whole().min().expect("taps"), whole().max().expect("taps"))
         };
         let ((y0, y1), (x0, x1)) = (span(&ty), span(&tx));
-        let (more, wide) = ((y1 - y0) as usize, width + (x1 - x0) as usize);
+        // What the batch moves is part of the copies, so that all of it reads the same ones.
+        let moved = [&y, &x].map(|a| a.affine.strides[..c.batch.len()].to_vec());
+        let least = moved.each_ref().map(|m| m.iter().zip(&c.batch).map(|(s, &n)| (s * (n as i64 - 1)).min(0)).sum());
+        let reach: [i64; 2] =
+            moved.each_ref().map(|m| m.iter().zip(&c.batch).map(|(s, &n)| (s * (n as i64 - 1)).abs()).sum());
+        let [ly, lx]: [i64; 2] = least;
+        let (more, wide) = ((y1 - y0 + reach[0]) as usize, width + (x1 - x0 + reach[1]) as usize);
         if wide * 2 > width * 3 {
             return None;
         }
@@ -99,9 +107,8 @@ impl Shifted {
             }
         }
         let (lens, strides) = ([y.len, x.len], [y.stride, x.stride]);
-        let moved = [&y, &x].map(|c_| c_.affine.strides[..c.batch.len()].to_vec());
-        let (taps, low) = (both, [y0, x0]);
-        Some(Shifted { height, width, wide, more, steps, phases, taps, low, moved, planes, lens, strides })
+        let (taps, low) = (both, [y0 + ly, x0 + lx]);
+        Some(Shifted { height, width, wide, more, steps, phases, taps, low, least, moved, planes, lens, strides })
     }
 
     /// Whether reading whole vectors of `lanes` positions at once would mostly read what is thrown away: of images of a few
@@ -161,27 +168,22 @@ impl Shifted {
         self.phase_area(rows) * self.phases.len()
     }
 
-    /// Where each of `planes` planes, copied for `rows` rows of positions, is read by each tap, in B's order.
-    pub fn offsets(&self, planes: usize, rows: usize) -> Vec<usize> {
+    /// Where each of `planes` planes, copied for `rows` rows of positions, is read by each tap, in B's order, at index `batch`
+    /// of the batch.
+    pub fn offsets(&self, planes: usize, rows: usize, batch: &[usize]) -> Vec<usize> {
         let (area, each) = (self.area(rows), self.phase_area(rows));
-        (0..planes).flat_map(|p| self.taps.iter().map(move |&(phase, t)| p * area + phase * each + t)).collect()
+        let [y, x]: [usize; 2] = std::array::from_fn(|d| (dot(&self.moved[d], batch) - self.least[d]) as usize);
+        let first = y * self.wide + x;
+        (0..planes).flat_map(|p| self.taps.iter().map(move |&(phase, t)| first + p * area + phase * each + t)).collect()
     }
 
     /// Copies what rows `rows` of positions read of the given planes of an image, whose first element is `from`, with zeros
-    /// around it, at index `batch` of the batch. A plane's copies take `area(room)` elements, for at least as many rows.
+    /// around it. A plane's copies take `area(room)` elements, for at least as many rows.
     ///
     /// # Safety
     /// The image must lie inside the input.
-    pub unsafe fn copy(
-        &self,
-        from: *const f32,
-        batch: &[usize],
-        planes: Range<usize>,
-        rows: Range<usize>,
-        room: usize,
-        to: &mut [f32],
-    ) {
-        let low: [i64; 2] = std::array::from_fn(|d| self.low[d] + dot(&self.moved[d], batch));
+    pub unsafe fn copy(&self, from: *const f32, planes: Range<usize>, rows: Range<usize>, room: usize, to: &mut [f32]) {
+        let low = self.low;
         let mut areas = to.chunks_exact_mut(self.phase_area(room));
         for &base in &self.planes[planes] {
             for &[py, px] in &self.phases {

@@ -67,6 +67,23 @@ impl Source {
         }
     }
 
+    /// Reads elements `base + offsets[i]`.
+    ///
+    /// # Safety
+    /// All of them must lie inside the source.
+    #[inline(always)]
+    pub unsafe fn pick(&self, base: i64, offsets: &[i32], to: &mut [u32]) {
+        debug_assert!(offsets.iter().all(|&o| base + o as i64 >= 0 && ((base + o as i64) as usize) < self.len));
+        // SAFETY: as promised by the caller.
+        unsafe {
+            if self.half {
+                return to.iter_mut().zip(offsets).for_each(|(x, &o)| *x = self.one((base + o as i64) as usize));
+            }
+            let from = self.from.cast::<u32>().offset(base as isize);
+            to.iter_mut().zip(offsets).for_each(|(x, &o)| *x = *from.offset(o as isize));
+        }
+    }
+
     /// Reads the element at each position, 0 where that is `len` or more. `len` may not exceed the source's.
     pub fn gather(&self, positions: &[u32], len: usize, to: &mut [u32]) {
         assert!(len <= self.len);

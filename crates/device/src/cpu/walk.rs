@@ -1,7 +1,7 @@
 //! Walks a block of a domain in runs along the last dimension, so that index arithmetic is done once a run.
 
 use super::source::fill;
-use crate::{Access, Coord};
+use crate::{Access, Affine, Coord};
 
 /// Consecutive indices that differ only in the last coordinate.
 #[derive(Clone, Copy)]
@@ -12,6 +12,63 @@ pub(super) struct Run {
     pub len: usize,
     /// Where in the list of indices the first one's coordinates start.
     pub index: usize,
+}
+
+/// What an affine function adds over the last dimensions of a domain whose last one is short.
+pub(super) struct Pattern {
+    /// How many dimensions come before those.
+    outer: usize,
+    offsets: Vec<i32>,
+}
+
+/// Runs at least this long are not short.
+const LONG: usize = 16;
+/// Elements that a pattern should have.
+const WORTH: usize = 128;
+
+impl Pattern {
+    /// `None` where runs are long.
+    pub fn new(affine: &Affine, domain: &[usize]) -> Option<Pattern> {
+        let (mut outer, mut n) = (domain.len(), 1);
+        while outer > 0 && n < WORTH && n * domain[outer - 1] <= 16 * WORTH {
+            outer -= 1;
+            n *= domain[outer];
+        }
+        if domain.last().is_none_or(|&last| last >= LONG || outer == domain.len()) || domain.contains(&0) {
+            return None;
+        }
+        let mut offsets = vec![0i64];
+        for (&n, &s) in domain[outer..].iter().zip(&affine.strides[outer..]) {
+            offsets = offsets.iter().flat_map(|&o| (0..n as i64).map(move |i| o + i * s)).collect();
+        }
+        let offsets: Option<Vec<i32>> = offsets.into_iter().map(|o| i32::try_from(o).ok()).collect();
+        Some(Pattern { outer, offsets: offsets? })
+    }
+
+    /// Calls `f(place in the block, base, offsets)` for the pieces of `len` linear indices from `start`: the function's values
+    /// there are `base + offsets[i]`.
+    #[inline(always)]
+    pub fn pieces(
+        &self,
+        affine: &Affine,
+        domain: &[usize],
+        start: usize,
+        len: usize,
+        mut f: impl FnMut(usize, i64, &[i32]),
+    ) {
+        let (mut at, period) = (0, self.offsets.len());
+        while at < len {
+            let (mut outer, first) = ((start + at) / period, (start + at) % period);
+            let mut base = affine.offset;
+            for d in (0..self.outer).rev() {
+                base += affine.strides[d] * (outer % domain[d]) as i64;
+                outer /= domain[d];
+            }
+            let n = (period - first).min(len - at);
+            f(at, base, &self.offsets[first..first + n]);
+            at += n;
+        }
+    }
 }
 
 /// The runs that make up `len` linear indices from `start`.
@@ -195,7 +252,6 @@ fn sum_coords(coords: &[Coord], at: &[usize], t: usize) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Affine;
 
     /// The split into ranges agrees with the plain definition, for every sign of step and overhang.
     #[test]

@@ -128,14 +128,17 @@ impl Work<'_> {
         let from = start(&c.b.base, &of_batch, b + kl, &image);
         let (planes, height) = (self.k / shifted.taps(), shifted.height());
         let area = shifted.area(height);
-        // The last tile reads past the last position.
-        scratch.b.resize(planes * area + COLUMNS, 0.0);
-        // SAFETY: the reader's range is inside the input.
-        unsafe {
-            let from = self.operands[1].from.offset(from as isize);
-            shifted.copy(from, &of_batch, 0..planes, 0..height, height, &mut scratch.b);
+        if scratch.copied != Some(from) {
+            // The last tile reads past the last position.
+            scratch.b.resize(planes * area + COLUMNS, 0.0);
+            // SAFETY: the reader's range is inside the input.
+            unsafe {
+                let from = self.operands[1].from.offset(from as isize);
+                shifted.copy(from, 0..planes, 0..height, height, &mut scratch.b);
+            }
+            scratch.copied = Some(from);
         }
-        let offsets = shifted.offsets(planes, height);
+        let offsets = shifted.offsets(planes, height, &of_batch);
         let (mut pieces, mut pieces_of) = (vec![], usize::MAX);
         let mut row = vec![];
         for k0 in (0..self.k).step_by(K_BLOCK) {
@@ -191,10 +194,11 @@ impl Work<'_> {
             // SAFETY: the reader's range is inside the input.
             unsafe {
                 let from = self.operands[1].from.offset(from as isize);
-                shifted.copy(from, &of_batch, planes.clone(), 0..height, height, to);
+                shifted.copy(from, planes.clone(), 0..height, height, to);
             }
         }
-        let (positions, shifts) = (shifted.positions(images.len(), size), shifted.offsets(planes.len(), height));
+        let (positions, shifts) =
+            (shifted.positions(images.len(), size), shifted.offsets(planes.len(), height, &of_batch));
         let (of_k, of_n) = if along == Along::N { (shifts, positions) } else { (positions, shifts) };
         self.outer_blocks(block, target, base, scratch, |k0, len, packed| {
             for (of_n, to) in of_n.chunks(COLUMNS).zip(packed.chunks_exact_mut(len * COLUMNS)) {
@@ -368,8 +372,8 @@ impl Work<'_> {
         let area = shifted.area(band);
         // Positions of a band, those past the width of the image zero in A.
         let k = (band * shifted.wide).next_multiple_of(INNER_PAD);
-        let offsets = shifted.offsets(planes.len(), band);
         let of_batch = unravel(block.batch, &c.batch);
+        let offsets = shifted.offsets(planes.len(), band, &of_batch);
         let a_rows: Vec<i64> =
             block.rows.clone().map(|i| dot(&c.a.base.strides[b..b + c.m.len()], &unravel(i, &c.m))).collect();
         let at_once = (COPIED / (planes.len() * area).max(block.rows.len() * k)).min(INNER_K / k).max(1);
@@ -386,7 +390,7 @@ impl Work<'_> {
                 // SAFETY: readers stay inside their inputs.
                 unsafe {
                     let from = self.operands[1].from.offset(start(&c.b.base, &of_batch, b, &image) as isize);
-                    shifted.copy(from, &of_batch, planes.clone(), rows.clone(), band, to);
+                    shifted.copy(from, planes.clone(), rows.clone(), band, to);
                     let from =
                         self.operands[0].from.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
                     for (i, row) in a_rows.iter().enumerate() {

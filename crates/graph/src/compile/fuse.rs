@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use wgrad_device::kernels::{Contraction, Epilogue};
 use wgrad_device::{Affine, Expr, ExprNode};
 
-/// Storage buffers that a kernel may use: what WebGPU guarantees.
-pub(super) const MAX_BUFFERS: usize = 8;
+/// Storage buffers that a kernel uses at most, if the adapter offers as many; WebGPU guarantees 8.
+const MAX_BUFFERS: usize = 12;
 /// Values that an expression may load before part of it is stored; leaves room for outputs and scratch.
 const MAX_LOADS: usize = 5;
 /// Operations in an expression before part of it is stored.
@@ -260,7 +260,9 @@ fn contraction(
 }
 
 /// Joins groups: work on one value with the work that made it, and work of equal extents on shared values.
-pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>) -> Vec<Group> {
+/// `buffers` is how many storage buffers the adapter offers to a kernel.
+pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>, buffers: usize) -> Vec<Group> {
+    let buffers = buffers.min(MAX_BUFFERS);
     let mut merged: Vec<Group> = vec![];
     // Where each value is made, by position in `merged`.
     let mut made: HashMap<u64, usize> = HashMap::new();
@@ -270,7 +272,7 @@ pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>) -> Vec<Group>
     }
     for g in groups.drain(..) {
         let ready = g.inputs.iter().chain(&g.after).filter_map(|v| made.get(v)).max().copied();
-        if let Some((at, joined)) = into_contraction(&g, &merged, &made, &readers, wanted) {
+        if let Some((at, joined)) = into_contraction(&g, &merged, &made, &readers, wanted, buffers) {
             made.insert(g.outputs[0], at);
             merged[at] = joined;
             continue;
@@ -278,7 +280,7 @@ pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>) -> Vec<Group>
         // Work may move up to any group at or after the last one it depends on.
         let first = ready.unwrap_or(0);
         let candidates = (first..merged.len()).rev().take(48);
-        let target = candidates.into_iter().find_map(|at| join(&merged[at], &g).map(|j| (at, j)));
+        let target = candidates.into_iter().find_map(|at| join(&merged[at], &g, buffers).map(|j| (at, j)));
         match target {
             Some((at, joined)) => {
                 g.outputs.iter().for_each(|o| {
@@ -298,7 +300,7 @@ pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>) -> Vec<Group>
 }
 
 /// Two maps or two reductions over one domain as one, if they share something and fit.
-fn join(a: &Group, b: &Group) -> Option<Group> {
+fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
     let shares = |v: &u64| a.inputs.contains(v) || a.outputs.contains(v);
     if !b.inputs.iter().any(shares) {
         return None;
@@ -308,7 +310,7 @@ fn join(a: &Group, b: &Group) -> Option<Group> {
             let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
             let made: Vec<_> = a.outputs.iter().copied().zip(nodes.iter().copied()).collect();
             let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &made, domain)?;
-            if inputs.len() + a.outputs.len() + b.outputs.len() > MAX_BUFFERS || expr.nodes.len() > 2 * MAX_NODES {
+            if inputs.len() + a.outputs.len() + b.outputs.len() > buffers || expr.nodes.len() > 2 * MAX_NODES {
                 return None;
             }
             let nodes = nodes.iter().copied().chain(n2.iter().map(|&n| ids[n])).collect();
@@ -329,7 +331,7 @@ fn join(a: &Group, b: &Group) -> Option<Group> {
             let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
             let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &[], domain)?;
             // One more for scratch.
-            if inputs.len() + a.outputs.len() + b.outputs.len() + 1 > MAX_BUFFERS {
+            if inputs.len() + a.outputs.len() + b.outputs.len() + 1 > buffers {
                 return None;
             }
             let folds = folds.iter().copied().chain(f2.iter().map(|&(op, n)| (op, ids[n]))).collect();
@@ -400,6 +402,7 @@ fn into_contraction(
     made: &HashMap<u64, usize>,
     readers: &HashMap<u64, usize>,
     wanted: &HashSet<u64>,
+    buffers: usize,
 ) -> Option<(usize, Group)> {
     let Work::Map { domain, expr, nodes } = &g.work else { return None };
     let &[node] = &nodes[..] else { return None };
@@ -413,7 +416,7 @@ fn into_contraction(
         // The other arguments must be there when the contraction runs.
         let there = |v: &u64| v == value || made.get(v).is_none_or(|&m| m < at);
         let ready = g.inputs.iter().chain(&g.after).all(there);
-        let fits = g.inputs.len() - 1 + 2 + 2 <= MAX_BUFFERS;
+        let fits = g.inputs.len() - 1 + 2 + 2 <= buffers;
         if !private || !ready || !fits || kernel.epilogue.is_some() || shape != domain || merged[at].outputs != [*value]
         {
             return None;

@@ -194,7 +194,7 @@ pub(crate) fn compile(
         .into());
     }
     let wanted: HashSet<u64> = roots.iter().map(|t| stored.value(t)).collect();
-    let groups = if options.fuse { fuse::merge(groups, &wanted) } else { groups };
+    let groups = if options.fuse { fuse::merge(groups, &wanted, adapter.max_storage_buffers) } else { groups };
 
     let values: HashMap<u64, Value> = order
         .iter()
