@@ -46,7 +46,7 @@ pub(super) fn log(x: f32) -> f32 {
     let p = p * z - 0.166_680_58;
     let p = p * z + 0.200_007_15;
     let p = p * z - 0.249_999_94;
-    let p = p * z + 0.333_333_31;
+    let p = p * z + 0.333_333_3;
     let square = z * z;
     let y = p * z * square + e * -2.121_944_4e-4 - 0.5 * square;
     let y = z + y + e * 0.693_359_4;
