@@ -49,6 +49,12 @@ impl Shader {
         self.bind_as(operand, name, stored(dtype), write);
     }
 
+    /// Declares a storage buffer of fours of elements of `dtype`, for reading.
+    pub fn bind_fours(&mut self, operand: Operand, name: &str, dtype: DType) {
+        self.f16_bound |= dtype == DType::F16;
+        self.bind_as(operand, name, &format!("vec4<{}>", stored(dtype)), false);
+    }
+
     /// Declares a storage buffer of elements of a WGSL type.
     pub fn bind_as(&mut self, operand: Operand, name: &str, element: &str, write: bool) {
         self.bindings.push(PassBinding { operand, write });

@@ -29,6 +29,18 @@ const LANES: &[(Tile, usize)] = &[
 const SOFTWARE: &[(Tile, usize)] =
     &[(Tile::Software { rows: 1 }, 900), (Tile::Software { rows: 4 }, 1300), (Tile::Software { rows: 8 }, 1900)];
 
+/// Tiles of GPUs: large square ones read workgroup memory least; narrow ones are for a narrow C, where most of a square one
+/// would be rows that are not there; small ones for a C that has few.
+const GPU: &[Tile] = &[
+    Tile::Gpu { threads: [16, 16], blocks: [2, 2], depth: 8 },
+    Tile::Gpu { threads: [8, 8], blocks: [2, 2], depth: 16 },
+    Tile::Gpu { threads: [8, 8], blocks: [1, 1], depth: 16 },
+    Tile::Gpu { threads: [8, 32], blocks: [1, 1], depth: 16 },
+    Tile::Gpu { threads: [32, 8], blocks: [1, 1], depth: 16 },
+    Tile::Gpu { threads: [4, 64], blocks: [1, 1], depth: 8 },
+    Tile::Gpu { threads: [64, 4], blocks: [1, 1], depth: 8 },
+];
+
 /// What a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tile {
@@ -63,19 +75,19 @@ impl Tile {
         tiles.iter().map(cost).min_by_key(|(_, cost)| *cost).expect("the tables are not empty")
     }
 
-    /// The tile for a GPU. A large square one reads workgroup memory least, if there are enough of them; a narrow C gets
-    /// a narrow tile, or most of the work would be on rows that are not there.
-    fn gpu(batches: usize, m: usize, n: usize) -> Tile {
-        let tile = |threads, blocks, depth| Tile::Gpu { threads, blocks, depth };
-        let large = batches * m.div_ceil(128) * n.div_ceil(128);
-        match (m, n) {
-            (0..=16, 65..) => tile([4, 64], [1, 1], 8),
-            (17..=32, 65..) => tile([8, 32], [1, 1], 16),
-            (65.., 0..=16) => tile([64, 4], [1, 1], 8),
-            (65.., 17..=32) => tile([32, 8], [1, 1], 16),
-            (65.., 65..) if large >= GPU_FILL.0 => tile([16, 16], [2, 2], 8),
-            _ => tile([16, 16], [1, 1], 16),
-        }
+    /// The tile for a GPU: that of the least cost in the table.
+    fn gpu(batches: usize, m: usize, n: usize, k: usize, kind: AdapterKind) -> Tile {
+        let fill = if kind == AdapterKind::Integrated { GPU_FILL.0 / 4 } else { GPU_FILL.0 };
+        let cost = |tile: Tile| {
+            let [rows, cols] = tile.size();
+            let tiles = (batches * m.div_ceil(rows) * n.div_ceil(cols)) as f64;
+            // Products, and what is read for them: rows + cols for rows * cols.
+            let work = (rows * cols) as f64 + 16.0 * (rows + cols) as f64;
+            // A GPU that is not full takes as long as a full one. A long inner axis may be split.
+            let groups = tiles * (k / GPU_FILL.1).max(1) as f64;
+            work * tiles * (fill as f64 / groups).max(1.0)
+        };
+        *GPU.iter().min_by(|&&a, &&b| cost(a).total_cmp(&cost(b))).expect("the table is not empty")
     }
 }
 
@@ -112,7 +124,7 @@ impl Plan {
         let mut tile = match (software, common) {
             (_, true) => Tile::Lanes { rows: 8, wide: false },
             (true, false) => of_software(m, n).0,
-            (false, false) => Tile::gpu(batches, m, n),
+            (false, false) => Tile::gpu(batches, m, n, k, adapter.kind),
         };
         let [rows, cols] = tile.size();
         let mut tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
@@ -150,6 +162,21 @@ impl Plan {
     /// Elements of C.
     pub fn elements(&self) -> usize {
         self.size(0) * self.size(1) * self.size(2)
+    }
+
+    /// Whether four neighbours of an operand (along k, or along its other group) can be read at once: they lie together and
+    /// begin at a multiple of four, wherever they are.
+    pub fn fours(&self, access: &Access, other: usize) -> bool {
+        let group = if self.along_k(access, other) { 3 } else { other };
+        let last = self.groups[group].end - 1;
+        let base = &access.base;
+        let aligned = |d: usize| d == last || self.axes[d] == 1 || base.strides[d] % 4 == 0;
+        matches!(self.tile, Tile::Gpu { .. })
+            && access.coords.is_empty()
+            && base.strides[last] == 1
+            && base.offset % 4 == 0
+            && self.axes[last] % 4 == 0
+            && (0..self.axes.len()).all(aligned)
     }
 
     /// Whether neighbouring elements of an operand differ in k rather than in its other group.

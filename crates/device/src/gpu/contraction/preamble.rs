@@ -24,8 +24,13 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut shader = Shader::new();
     let (a, b) = if plan.swapped { (1, 0) } else { (0, 1) };
     let dtypes = [c.operands[a], c.operands[b]];
-    shader.bind(Operand::Input(a), "a", dtypes[0], false);
-    shader.bind(Operand::Input(b), "b", dtypes[1], false);
+    let fours = [plan.fours(&plan.a, ROW), plan.fours(&plan.b, COL)];
+    for (i, (operand, name)) in [(a, "a"), (b, "b")].into_iter().enumerate() {
+        match fours[i] {
+            true => shader.bind_fours(Operand::Input(operand), name, dtypes[i]),
+            false => shader.bind(Operand::Input(operand), name, dtypes[i], false),
+        }
+    }
     let mut text = String::from(TILE_STRUCT);
     match plan.tile {
         Tile::Direct { size } => text += &format!("const SIZE: u32 = {size}u;\n"),
@@ -42,6 +47,7 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
             text += &format!("const DEPTH: u32 = {depth}u;\n");
             text += &format!("const A_ALONG_K: bool = {};\n", plan.along_k(&plan.a, ROW));
             text += &format!("const B_ALONG_K: bool = {};\n", plan.along_k(&plan.b, COL));
+            text += &format!("const A_FOURS: bool = {};\nconst B_FOURS: bool = {};\n", fours[0], fours[1]);
         }
     }
     let tiles = tiles(&mut shader, &mut text, plan);
@@ -51,8 +57,8 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     if matches!(plan.tile, Tile::Direct { .. } | Tile::Software { .. }) {
         next_inner(&mut shader, &mut text, plan);
     }
-    reader(&mut shader, &mut text, plan, "a", &plan.a, dtypes[0], ROW);
-    reader(&mut shader, &mut text, plan, "b", &plan.b, dtypes[1], COL);
+    reader(&mut shader, &mut text, plan, "a", &plan.a, dtypes[0], ROW, fours[0]);
+    reader(&mut shader, &mut text, plan, "b", &plan.b, dtypes[1], COL, fours[1]);
     if matches!(plan.tile, Tile::Lanes { .. }) {
         handed_round(&mut text, &plan.b);
     }
@@ -103,7 +109,7 @@ return Tile(true, batch, line - batch * {}, i - line * {}, 0u, 0u, 0u);
 }
 
 /// Which tile a workgroup (or, of single elements, an invocation) computes: neighbours share their columns, whose part of B
-/// then stays in cache.
+/// then stays in cache. Of a GPU, which runs many at once, those in bands of 8 tiles across share rows as well.
 fn tiles(shader: &mut Shader, text: &mut String, plan: &Plan) -> usize {
     let (rows, cols, inner) = (plan.size(ROW), plan.size(COL), plan.size(INNER));
     shader.constant(text, "row_count", rows);
@@ -115,17 +121,30 @@ fn tiles(shader: &mut Shader, text: &mut String, plan: &Plan) -> usize {
     let count = down * across * batches * plan.splits;
     let (by_down, by_across) = (shader.divisor(down, count), shader.divisor(across, count));
     let by_batch = shader.divisor(batches, count);
+    let (down, across) = (&by_down.extent, &by_across.extent);
+    let order = match plan.tile {
+        Tile::Gpu { .. } => format!(
+            "let place = group - rest * {across} * {down};
+let band = place / (8u * {down});
+let width = min(8u, {across} - band * 8u);
+let within = place - band * 8u * {down};
+let row = within / width;
+let col = band * 8u + within - row * width;"
+        ),
+        _ => format!("let row = group - over * {down};\nlet col = over - rest * {across};"),
+    };
     *text += &format!(
         "fn tile_at(group: u32) -> Tile {{
 let over = {};
 let rest = {};
 let split = {};
 let begin = split * {part};
+{order}
 return Tile(
     group < {count},
     rest - split * {},
-    (group - over * {}) * {}u,
-    (over - rest * {}) * {}u,
+    row * {}u,
+    col * {}u,
     split,
     begin,
     min(begin + {part}, {inner}),
@@ -136,9 +155,7 @@ return Tile(
         by_across.quotient("over"),
         by_batch.quotient("rest"),
         by_batch.extent,
-        by_down.extent,
         tile_rows,
-        by_across.extent,
         tile_cols,
         part = shader.param(plan.part as i64),
         count = shader.param(count as i64),
@@ -192,7 +209,16 @@ fn affine(shader: &mut Shader, plan: &Plan, f: &Affine, walked: &[usize], offset
 
 /// The functions that read an operand. Its position, and the numerators of its coordinates, are sums of one part that
 /// is fixed for a line (a row of A, a column of B) and one that is fixed for a step along k.
-fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, access: &Access, dtype: DType, line: usize) {
+fn reader(
+    shader: &mut Shader,
+    text: &mut String,
+    plan: &Plan,
+    name: &str,
+    access: &Access,
+    dtype: DType,
+    line: usize,
+    fours: bool,
+) {
     let upper = name.to_uppercase();
     let mut base = access.base.clone();
     let divided = |c: &Coord| plan.common || c.div > 1;
@@ -214,6 +240,19 @@ fn reader(shader: &mut Shader, text: &mut String, plan: &Plan, name: &str, acces
     );
     *text += &format!("fn {name}_step(k: Inner) -> {upper}Part {{\nreturn {upper}Part(\n    {stepped},\n);\n}}\n");
 
+    if fours {
+        // There are no guards, and the position is a multiple of four.
+        let parameters = format!("(line: {upper}Part, step: {upper}Part)");
+        *text += &format!(
+            "fn {name}_four{parameters} -> vec4<f32> {{ return vec4<f32>({name}[(line.p0 + step.p0) / 4u]); }}\n\
+             fn {name}_at{parameters} -> f32 {{ return {name}_four(line, step).x; }}\n"
+        );
+        return;
+    }
+    if matches!(plan.tile, Tile::Gpu { .. }) {
+        *text +=
+            &format!("fn {name}_four(line: {upper}Part, step: {upper}Part) -> vec4<f32> {{ return vec4<f32>(); }}\n");
+    }
     *text += &format!("fn {name}_at(line: {upper}Part, step: {upper}Part) -> f32 {{\n");
     let mut index = vec!["line.p0 + step.p0".to_string()];
     let mut guards = vec![];
