@@ -76,10 +76,12 @@ fn cifar_resnet20() {
     check(&Step::new(&model, [4, 3, 16, 16], 10, 0.01), STATE);
 }
 
+/// A low rate: at 0.01 the sign of some unit hangs by a rounding, and `conv1.weight` changed by 2e-7 of itself changes the
+/// CPU backend's own loss by 3e-3 in the ninth step.
 #[test]
 fn imagenet_resnet18() {
     let model = ResNet::imagenet(18, 10).unwrap().width(8);
-    check(&Step::new(&model, [4, 3, 64, 64], 10, 0.01), STATE);
+    check(&Step::new(&model, [4, 3, 64, 64], 10, 0.005), STATE);
 }
 
 /// Blocks that start as the identity: else so narrow and deep a network is chaotic, and rounding alone parts its losses.
