@@ -9,6 +9,12 @@ pub const MATH: &str = include_str!("../math.wgsl");
 /// The tiled contraction (matrix product, convolution and its gradients) for GPUs.
 pub const CONTRACTION: &str = include_str!("../contraction.wgsl");
 
+/// The tiled contraction by cooperative matrices.
+pub const CONTRACTION_MATRIX: &str = include_str!("../contraction_matrix.wgsl");
+
+/// Cooperative matrices by plain loops, for tests.
+pub const CONTRACTION_MATRIX_EMULATED: &str = include_str!("../contraction_matrix_emulated.wgsl");
+
 /// Contractions of few rows and columns, an element an invocation.
 pub const CONTRACTION_DIRECT: &str = include_str!("../contraction_direct.wgsl");
 

@@ -60,6 +60,19 @@ pub enum AdapterKind {
     Other,
 }
 
+/// Whether subgroups can multiply square matrices of f16, summed in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Matrices {
+    /// They cannot.
+    #[default]
+    None,
+    /// The hardware does, with matrices of this size (16, or 8 on Apple's).
+    Hardware(usize),
+    /// Loops do: a test of everything else.
+    #[doc(hidden)]
+    Emulated(usize),
+}
+
 /// What a device is and what its kernels may use.
 #[derive(Clone, Debug)]
 pub struct Adapter {
@@ -83,6 +96,8 @@ pub struct Adapter {
     pub timestamps: bool,
     /// Lanes of a subgroup, if shaders may use subgroups and all have the same number; else 0.
     pub subgroup: usize,
+    /// Cooperative matrices: f16 operands, f32 sums.
+    pub matrices: Matrices,
 }
 
 impl fmt::Display for Adapter {

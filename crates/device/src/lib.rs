@@ -17,7 +17,7 @@ mod philox;
 pub mod special;
 
 pub use access::{Access, Affine, Coord, row_major_strides};
-pub use adapter::{Adapter, AdapterKind, DeviceChoice};
+pub use adapter::{Adapter, AdapterKind, DeviceChoice, Matrices};
 pub use cpu::CpuIo;
 pub use device::{Buffer, Device, KernelTime, Launch, Readback, Sequence, Slice};
 pub use dtype::DType;

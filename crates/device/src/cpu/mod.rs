@@ -147,5 +147,6 @@ pub(crate) fn adapter() -> Adapter {
         f16: true,
         timestamps: true,
         subgroup: 0,
+        matrices: Default::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! Finding and opening an adapter.
 
 use super::{Faults, Gpu, Link, disk, lock, memory, pipeline};
-use crate::{Adapter, AdapterKind, DeviceChoice, DeviceError};
+use crate::{Adapter, AdapterKind, DeviceChoice, DeviceError, Matrices};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -43,12 +43,20 @@ impl Gpu {
             | wgpu::Features::SHADER_F16
             | wgpu::Features::SUBGROUP
             | wgpu::Features::PIPELINE_CACHE;
-        let features = adapter.features() & wanted;
+        let mut features = adapter.features() & wanted;
+        let matrices = matrices(adapter, info);
+        let mut experimental_features = wgpu::ExperimentalFeatures::disabled();
+        if matrices != Matrices::None {
+            features |= wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            // SAFETY: cooperative matrices are used in one shader, in uniform control flow and with whole subgroups.
+            experimental_features = unsafe { wgpu::ExperimentalFeatures::enabled() };
+        }
         let limits = adapter.limits();
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: features,
             required_limits: limits.clone(),
+            experimental_features,
             // Tensors come from few, large allocations of our own.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -88,6 +96,7 @@ impl Gpu {
             f16: features.contains(wgpu::Features::SHADER_F16),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             subgroup: subgroup(features, info),
+            matrices,
         };
         Ok(Gpu {
             adapter,
@@ -106,8 +115,29 @@ impl Gpu {
 
 /// See [`Adapter::subgroup`].
 fn subgroup(features: wgpu::Features, info: &wgpu::AdapterInfo) -> usize {
+    if info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple") {
+        // Of these wgpu gives the bounds of all that run Metal; they have always had 32.
+        return 32;
+    }
     let fixed = info.subgroup_min_size == info.subgroup_max_size;
     if fixed && features.contains(wgpu::Features::SUBGROUP) { info.subgroup_max_size as usize } else { 0 }
+}
+
+/// See [`Adapter::matrices`]: 16 x 16, else 8 x 8, where subgroups have 32 or 64 lanes. A software adapter's own tile is faster.
+fn matrices(adapter: &wgpu::Adapter, info: &wgpu::AdapterInfo) -> Matrices {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let needed =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    let lanes = subgroup(adapter.features(), info);
+    if !adapter.features().contains(needed) || !matches!(lanes, 32 | 64) || info.device_type == wgpu::DeviceType::Cpu {
+        return Matrices::None;
+    }
+    let listed = adapter.cooperative_matrix_properties();
+    let has = |&size: &usize| {
+        let square = |p: &wgpu::CooperativeMatrixProperties| [p.m_size, p.n_size, p.k_size] == [size as u32; 3];
+        listed.iter().any(|p| square(p) && (p.ab_type, p.cr_type) == (F16, F32) && !p.saturating_accumulation)
+    };
+    [16, 8].into_iter().find(has).map_or(Matrices::None, Matrices::Hardware)
 }
 
 fn kind(device_type: wgpu::DeviceType) -> AdapterKind {

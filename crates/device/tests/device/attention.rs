@@ -90,5 +90,7 @@ fn attention_matches() {
 #[test]
 fn attention_matches_as_on_gpu() {
     let Some(device) = device() else { return };
-    samples().iter().for_each(|k| check(k, Arc::new(AsOn(Arc::new(k.clone()), AdapterKind::Discrete)), device));
+    samples()
+        .iter()
+        .for_each(|k| check(k, Arc::new(AsOn(Arc::new(k.clone()), AdapterKind::Discrete, Default::default())), device));
 }

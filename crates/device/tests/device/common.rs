@@ -1,7 +1,7 @@
 //! The device under test, and running one kernel on it.
 
 use std::sync::{Arc, OnceLock};
-use wgrad_device::{Adapter, AdapterKind, Cost, CpuIo, Device, DeviceChoice, Kernel, Launch, Pass};
+use wgrad_device::{Adapter, AdapterKind, Cost, CpuIo, Device, DeviceChoice, Kernel, Launch, Matrices, Pass};
 
 /// The device under test; one for the whole process. `None` if the environment says that there is none to be tested.
 pub fn device() -> Option<&'static Device> {
@@ -22,11 +22,11 @@ pub fn device() -> Option<&'static Device> {
 
 /// A kernel in the form that it takes on another kind of adapter.
 #[derive(Debug)]
-pub struct AsOn(pub Arc<dyn Kernel>, pub AdapterKind);
+pub struct AsOn(pub Arc<dyn Kernel>, pub AdapterKind, pub Matrices);
 
 impl AsOn {
     fn adapter(&self, real: &Adapter) -> Adapter {
-        Adapter { kind: self.1, ..real.clone() }
+        Adapter { kind: self.1, matrices: self.2, ..real.clone() }
     }
 }
 

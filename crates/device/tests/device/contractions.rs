@@ -254,12 +254,20 @@ pub fn samples() -> Vec<Sample> {
     }
     add("conv, epilogue", with_epilogue(conv.forward()));
     add("conv, weight gradient, split", Conv { images: 8, ..conv }.weight_gradient());
+    let wide = Conv { images: 3, channels: [36, 36], ..conv };
     for (name, c) in [
         ("matmul, f16", matmul(65, 67, 33, false, true)),
         ("matmul, f16, split", matmul(10, 12, 1500, false, false)),
         ("matmul, f16, epilogue", with_epilogue(matmul(33, 21, 12, true, false))),
         ("matmul, f16, split, epilogue", with_epilogue(matmul(6, 70, 1100, true, false))),
         ("matmul of nothing, f16", matmul(5, 7, 0, false, false)),
+        ("matmul, f16, fours", matmul(72, 136, 40, false, false)),
+        ("matmul TT, f16, fours", matmul(68, 132, 36, true, true)),
+        ("matmul, f16, split in tiles", matmul(40, 100, 1100, true, false)),
+        ("matmul, f16, tiles, epilogue", with_epilogue(matmul(40, 100, 20, true, false))),
+        ("conv, f16, channels", wide.forward()),
+        ("conv, f16, channels, input gradient", wide.input_gradient()),
+        ("conv, f16, channels, weight gradient", Conv { channels: [20, 36], ..wide }.weight_gradient()),
         ("conv, f16", conv.forward()),
         ("conv, strided, f16, weight gradient", strided.weight_gradient()),
     ] {

@@ -239,7 +239,12 @@ fn index_kernels_match() {
         check(&cpu, c.kernel.clone(), &c, "on the CPU");
         if let Some(device) = device() {
             check(device, c.kernel.clone(), &c, "on the GPU");
-            check(device, Arc::new(AsOn(c.kernel.clone(), AdapterKind::Discrete)), &c, "as on a real GPU");
+            check(
+                device,
+                Arc::new(AsOn(c.kernel.clone(), AdapterKind::Discrete, Default::default())),
+                &c,
+                "as on a real GPU",
+            );
         }
     }
 }

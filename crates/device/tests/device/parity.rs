@@ -5,7 +5,7 @@ use crate::reference::{Value, decode, outputs};
 use crate::sample::Sample;
 use crate::{contractions, maps, reduces};
 use std::sync::Arc;
-use wgrad_device::{AdapterKind, Kernel};
+use wgrad_device::{AdapterKind, Kernel, Matrices};
 
 fn check(sample: &Sample, kernel: Arc<dyn Kernel>) {
     let Some(device) = device() else { return };
@@ -38,7 +38,7 @@ fn check_all(samples: Vec<Sample>) {
 /// The form for real GPUs, on whatever adapter is there.
 fn check_all_as_on_gpu(samples: Vec<Sample>) {
     for sample in samples {
-        check(&sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete)));
+        check(&sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete, Matrices::None)));
     }
 }
 
@@ -72,6 +72,18 @@ fn reduces_match_as_on_gpu() {
 #[test]
 fn contractions_match() {
     check_all(contractions::samples());
+}
+
+/// The index logic of cooperative matrices, with loops in the hardware's place.
+#[test]
+fn contractions_match_as_by_matrices() {
+    let Some(device) = device() else { return };
+    if !device.adapter().f16 || device.adapter().subgroup == 0 {
+        return;
+    }
+    for sample in contractions::samples().into_iter().filter(|s| s.name.contains("f16")) {
+        check(&sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete, Matrices::Emulated(8))));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::HashSet;
 use std::sync::Arc;
 use wgrad_device::kernels::AttentionKernel;
-use wgrad_device::{Adapter, AdapterKind, Kernel, Pass};
+use wgrad_device::{Adapter, AdapterKind, Kernel, Matrices, Pass};
 
 fn adapter(kind: AdapterKind, f16: bool, subgroup: usize) -> Adapter {
     Adapter {
@@ -20,6 +20,7 @@ fn adapter(kind: AdapterKind, f16: bool, subgroup: usize) -> Adapter {
         f16,
         timestamps: false,
         subgroup,
+        matrices: Matrices::None,
     }
 }
 
@@ -116,6 +117,34 @@ fn every_shader_is_valid_on_every_target() {
         }
     }
     assert!(seen.len() > 50, "only {} shaders", seen.len());
+}
+
+/// Cooperative matrices, for the two kinds of hardware: SPIR-V and Metal's language have them, HLSL has not.
+#[test]
+fn cooperative_matrices_are_valid() {
+    let mut seen = HashSet::new();
+    for (size, lanes) in [(16, 32), (16, 64), (8, 32)] {
+        let adapter = Adapter { matrices: Matrices::Hardware(size), ..adapter(AdapterKind::Discrete, true, lanes) };
+        for sample in contractions::samples().into_iter().filter(|s| s.name.contains("f16")) {
+            for pass in sample.kernel().passes(&adapter, &[None]) {
+                if !pass.wgsl.contains("wgpu_cooperative_matrix") || !seen.insert(pass.wgsl.clone()) {
+                    continue;
+                }
+                let name = format!("{} ({size}, {lanes})", sample.name);
+                let module = naga::front::wgsl::parse_str(&pass.wgsl)
+                    .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&pass.wgsl)));
+                let capabilities =
+                    Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP | Capabilities::COOPERATIVE_MATRIX;
+                let info = Validator::new(ValidationFlags::all(), capabilities)
+                    .validate(&module)
+                    .unwrap_or_else(|e| panic!("{name}: {}", e.emit_to_string(&pass.wgsl)));
+                limits(&name, &pass, &module);
+                spirv(&name, &module, &info);
+                metal(&name, &module, &info);
+            }
+        }
+    }
+    assert!(seen.len() > 6, "only {} shaders", seen.len());
 }
 
 #[test]

@@ -17,12 +17,21 @@ pub(crate) struct Shader {
     bindings: Vec<PassBinding>,
     declarations: String,
     f16_bound: bool,
+    /// Extensions beside f16 that the text enables.
+    pub enabled: Vec<&'static str>,
     names: usize,
 }
 
 impl Shader {
     pub fn new() -> Shader {
-        Shader { params: vec![], bindings: vec![], declarations: String::new(), f16_bound: false, names: 0 }
+        Shader {
+            params: vec![],
+            bindings: vec![],
+            declarations: String::new(),
+            f16_bound: false,
+            enabled: vec![],
+            names: 0,
+        }
     }
 
     /// Adds a parameter word; returns the text that reads it. Negative values wrap, as all index arithmetic does.
@@ -112,6 +121,9 @@ impl Shader {
         let mut wgsl = String::new();
         if self.f16_bound {
             wgsl.push_str("enable f16;\n");
+        }
+        for name in &self.enabled {
+            writeln!(wgsl, "enable {name};").expect("writing to a string");
         }
         wgsl.push_str(wgrad_shaders::MATH);
         let words = self.params.len().div_ceil(4);

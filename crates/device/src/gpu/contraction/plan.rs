@@ -1,7 +1,7 @@
 //! How a contraction is shared out over an adapter.
 
 use crate::kernels::{Contraction, Epilogue};
-use crate::{Access, Adapter, AdapterKind, Affine, Coord};
+use crate::{Access, Adapter, AdapterKind, Affine, Coord, DType, Matrices};
 use std::ops::Range;
 
 /// Workgroups that a split of the inner axis aims at, and the least inner extent worth a workgroup.
@@ -50,6 +50,8 @@ pub(super) enum Tile {
     Lanes { rows: usize, wide: bool },
     /// See `contraction_software.wgsl`.
     Software { rows: usize },
+    /// See `contraction_matrix.wgsl`: the size of a matrix, lanes of a subgroup, and whether the hardware multiplies.
+    Matrix { size: usize, lanes: usize, hardware: bool },
     /// See `contraction.wgsl`: invocations and blocks of 4 x 4 elements along m and n, and the step along k.
     Gpu { threads: [usize; 2], blocks: [usize; 2], depth: usize },
 }
@@ -61,6 +63,7 @@ impl Tile {
             Tile::Direct { .. } => [1, 1],
             Tile::Lanes { rows, wide } => [rows, if wide { 16 } else { 8 }],
             Tile::Software { rows } => [rows, 64],
+            Tile::Matrix { size, .. } => [4 * size, 8 * size],
             Tile::Gpu { threads, blocks, .. } => [4 * threads[0] * blocks[0], 4 * threads[1] * blocks[1]],
         }
     }
@@ -73,6 +76,16 @@ impl Tile {
             (tile, each * m.div_ceil(rows) * n.div_ceil(cols))
         };
         tiles.iter().map(cost).min_by_key(|(_, cost)| *cost).expect("the tables are not empty")
+    }
+
+    /// The tile of cooperative matrices, where the adapter has them and the operands are f16.
+    fn matrix(c: &Contraction, adapter: &Adapter) -> Option<Tile> {
+        let (size, hardware) = match adapter.matrices {
+            Matrices::None => return None,
+            Matrices::Hardware(size) => (size, true),
+            Matrices::Emulated(size) => (size, false),
+        };
+        (c.operands == [DType::F16; 2]).then_some(Tile::Matrix { size, lanes: adapter.subgroup, hardware })
     }
 
     /// The tile for a GPU: that of the least cost in the table.
@@ -121,9 +134,11 @@ impl Plan {
         let common = software && adapter.subgroup == 8 && batches * m * n * k < COMMON_BELOW;
         let swapped = software && !common && of_software(n, m).1 < of_software(m, n).1;
         let (m, n) = if swapped { (n, m) } else { (m, n) };
+        let of_matrices = Tile::matrix(contraction, adapter);
         let mut tile = match (software, common) {
             (_, true) => Tile::Lanes { rows: 8, wide: false },
             (true, false) => of_software(m, n).0,
+            (false, false) if of_matrices.is_some() => of_matrices.expect("just asked"),
             (false, false) => Tile::gpu(batches, m, n, k, adapter.kind),
         };
         let [rows, cols] = tile.size();
@@ -171,7 +186,7 @@ impl Plan {
         let last = self.groups[group].end - 1;
         let base = &access.base;
         let aligned = |d: usize| d == last || self.axes[d] == 1 || base.strides[d] % 4 == 0;
-        matches!(self.tile, Tile::Gpu { .. })
+        matches!(self.tile, Tile::Gpu { .. } | Tile::Matrix { .. })
             && access.coords.is_empty()
             && base.strides[last] == 1
             && base.offset % 4 == 0

@@ -39,15 +39,18 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
             shader.constant(&mut text, "tile_rows", rows);
         }
         Tile::Software { rows } => text += &format!("const ROWS: u32 = {rows}u;\n"),
+        Tile::Matrix { size, lanes, hardware } => {
+            text += &format!("const SIZE: u32 = {size}u;\nconst SUBGROUP: u32 = {lanes}u;\n");
+            along(&mut text, plan, fours);
+            matrices(&mut shader, &mut text, size, hardware);
+        }
         Tile::Gpu { threads, blocks, depth } => {
             let sizes = [("THREADS", threads), ("GROUPS", blocks)];
             for (name, [m, n]) in sizes {
                 text += &format!("const {name}_M: u32 = {m}u;\nconst {name}_N: u32 = {n}u;\n");
             }
             text += &format!("const DEPTH: u32 = {depth}u;\n");
-            text += &format!("const A_ALONG_K: bool = {};\n", plan.along_k(&plan.a, ROW));
-            text += &format!("const B_ALONG_K: bool = {};\n", plan.along_k(&plan.b, COL));
-            text += &format!("const A_FOURS: bool = {};\nconst B_FOURS: bool = {};\n", fours[0], fours[1]);
+            along(&mut text, plan, fours);
         }
     }
     let tiles = tiles(&mut shader, &mut text, plan);
@@ -71,10 +74,44 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
         Tile::Direct { size } => (wgrad_shaders::CONTRACTION_DIRECT, tiles.div_ceil(size)),
         Tile::Lanes { .. } => (wgrad_shaders::CONTRACTION_LANES, tiles),
         Tile::Software { .. } => (wgrad_shaders::CONTRACTION_SOFTWARE, tiles),
+        Tile::Matrix { .. } => (wgrad_shaders::CONTRACTION_MATRIX, tiles),
         Tile::Gpu { .. } => (wgrad_shaders::CONTRACTION, tiles),
     };
     text += file;
     shader.finish(c.label.to_string(), &text, fold_groups(groups))
+}
+
+/// Which way operands are read, and whether four elements at once.
+fn along(text: &mut String, plan: &Plan, fours: [bool; 2]) {
+    for (name, access, group, fours) in [("A", &plan.a, ROW, fours[0]), ("B", &plan.b, COL, fours[1])] {
+        *text += &format!("const {name}_ALONG_K: bool = {};\n", plan.along_k(access, group));
+        *text += &format!("const {name}_FOURS: bool = {fours};\n");
+    }
+}
+
+/// Types and functions of cooperative matrices, by the hardware or by loops. `coopLoadT` and `coopStoreT` are row-major.
+fn matrices(shader: &mut Shader, text: &mut String, size: usize, hardware: bool) {
+    if !hardware {
+        *text += wgrad_shaders::CONTRACTION_MATRIX_EMULATED;
+        return;
+    }
+    shader.enabled.push("wgpu_cooperative_matrix");
+    let types = [("Left", "f16", "A"), ("Right", "f16", "B"), ("Sums", "f32", "C")];
+    for (name, scalar, role) in types {
+        *text += &format!("alias {name} = coop_mat{size}x{size}<{scalar}, {role}>;\n");
+    }
+    let loads = [
+        ("left", "Left", "tile_a", "STRIDE_A"),
+        ("right", "Right", "tile_b", "STRIDE_B"),
+        ("sums", "Sums", "results", "SIZE"),
+    ];
+    for (name, matrix, from, stride) in loads {
+        *text +=
+            &format!("fn load_{name}(at: u32) -> {matrix} {{ return coopLoadT<{matrix}>(&{from}[at], {stride}); }}\n");
+    }
+    *text += "fn store_sums(sums: Sums, at: u32) { coopStoreT(sums, &results[at], SIZE); }\n";
+    *text +=
+        "fn product(left: Left, right: Right, sums: Sums) -> Sums { return coopMultiplyAdd(left, right, sums); }\n";
 }
 
 /// The pass that adds up partial sums.
@@ -123,7 +160,7 @@ fn tiles(shader: &mut Shader, text: &mut String, plan: &Plan) -> usize {
     let by_batch = shader.divisor(batches, count);
     let (down, across) = (&by_down.extent, &by_across.extent);
     let order = match plan.tile {
-        Tile::Gpu { .. } => format!(
+        Tile::Gpu { .. } | Tile::Matrix { .. } => format!(
             "let place = group - rest * {across} * {down};
 let band = place / (8u * {down});
 let width = min(8u, {across} - band * 8u);
@@ -249,7 +286,7 @@ fn reader(
         );
         return;
     }
-    if matches!(plan.tile, Tile::Gpu { .. }) {
+    if matches!(plan.tile, Tile::Gpu { .. } | Tile::Matrix { .. }) {
         *text +=
             &format!("fn {name}_four(line: {upper}Part, step: {upper}Part) -> vec4<f32> {{ return vec4<f32>(); }}\n");
     }
