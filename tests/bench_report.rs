@@ -58,6 +58,6 @@ fn tables_are_markdown_with_numbers_to_the_right() {
     let rows = [Row::new("a", "cpu", 1.0).with("mb", 12), Row::new("b", "cpu", 1.0).against("p", Some(0.5))];
     let lines: Vec<String> = summary(&rows, &["mb"]).to_string().lines().map(|l| l.replace(' ', "")).collect();
     assert_eq!(lines[0], "|name|wgrad_ms|peer|peer_ms|ratio|mb|");
-    assert_eq!(lines[2..], ["|a|1.00||-|-|12.0|", "|b|1.00|p|0.500|0.50|-|"]);
+    assert_eq!(lines[2..], ["|a|1.00||-|-|12|", "|b|1.00|p|0.500|0.50|-|"]);
     assert_eq!([0.1234, 1.234, 12.34, f64::NAN].map(short), ["0.123", "1.23", "12.3", "-"]);
 }

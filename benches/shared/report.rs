@@ -118,7 +118,10 @@ pub fn summary(rows: &[Row], details: &[&str]) -> Table {
         let ratio = row.ratio.map_or("-".into(), |r| format!("{r:.2}"));
         let peer = row.peer.clone().unwrap_or_default();
         let cells = [row.name.clone(), short(row.wgrad_ms), peer, number(row.peer_ms), ratio];
-        let detail = |key: &&str| number(row.details.get(*key).and_then(Value::as_f64));
+        let detail = |key: &&str| match row.details.get(*key) {
+            Some(count) if count.is_u64() => count.to_string(),
+            other => number(other.and_then(Value::as_f64)),
+        };
         table.row(cells.into_iter().chain(details.iter().map(detail)));
     }
     table
