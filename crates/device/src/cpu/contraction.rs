@@ -9,7 +9,7 @@ use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::rows::dot;
 use super::shifted::Shifted;
 use super::source::copy;
-use super::tile::{COLUMNS, INNER_PAD, ROWS};
+use super::tile::{COLUMNS, INNER_PAD, Piece, ROWS};
 use super::work::Work;
 use crate::DType;
 use crate::kernels::Contraction;
@@ -232,6 +232,18 @@ pub(super) struct Target {
 unsafe impl Sync for Target {}
 
 impl Target {
+    /// Adds the pieces that columns `range` make up, the first at column `at` of a tile.
+    pub fn pieces(&self, range: Range<usize>, at: usize, pieces: &mut Vec<Piece>) {
+        let columns = &self.columns[range];
+        let mut i = 0;
+        while i < columns.len() {
+            let step = columns.get(i + 1).map_or(1, |next| next - columns[i]);
+            let same = columns[i..].windows(2).take_while(|w| w[1] - w[0] == step).count();
+            pieces.push(Piece { at: at + i, len: same + 1, to: columns[i], step });
+            i += same + 1;
+        }
+    }
+
     /// Adds `values` to (or, first, stores them at) row `i`, columns from `j`.
     #[inline(always)]
     pub fn put(&self, base: isize, i: usize, j: usize, values: &[f32], first: bool) {

@@ -5,10 +5,10 @@
 //! is copied as several: one for each remainder of rows and of columns by the stride that some tap reads.
 
 use super::rows::dot;
-use super::source::copy;
-use super::tile::{COLUMNS, INNER_PAD};
+use super::tile::{COLUMNS, INNER_PAD, copy_row};
 use crate::kernels::Contraction;
 use crate::{Affine, Coord};
+use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 
 /// Positions of a band of rows.
@@ -177,45 +177,14 @@ impl Shifted {
         (0..planes).flat_map(|p| self.taps.iter().map(move |&(phase, t)| first + p * area + phase * each + t)).collect()
     }
 
-    /// Copies what rows `rows` of positions read of the given planes of an image, whose first element is `from`, with zeros
-    /// around it. A plane's copies take `area(room)` elements, for at least as many rows.
+    /// Copies what rows `rows` of positions read of the given planes of an image, whose first element is `from`. Only what is
+    /// inside the image is written: `to`, which takes `area(room)` elements for each plane, must hold zeros elsewhere, as it
+    /// does after the same rows of another image.
     ///
     /// # Safety
     /// The image must lie inside the input.
     pub unsafe fn copy(&self, from: *const f32, planes: Range<usize>, rows: Range<usize>, room: usize, to: &mut [f32]) {
-        let low = self.low;
-        let mut areas = to.chunks_exact_mut(self.phase_area(room));
-        for &base in &self.planes[planes] {
-            for &[py, px] in &self.phases {
-                let to = areas.next().expect("room for every phase of every plane");
-                to.fill(0.0);
-                // Columns of the copy whose coordinate, steps * (column + low) + px, is inside the image.
-                let first = |limit: i64| (limit - px + self.steps[1] - 1).div_euclid(self.steps[1]) - low[1];
-                let x_from = first(0).clamp(0, self.wide as i64) as usize;
-                let x_end = first(self.lens[1] as i64).clamp(x_from as i64, self.wide as i64) as usize;
-                let x = (x_from as i64 + low[1]) * self.steps[1] + px;
-                for row in 0..rows.len() + self.more {
-                    let y = ((rows.start + row) as i64 + low[0]) * self.steps[0] + py;
-                    if y < 0 || y >= self.lens[0] as i64 || x_from == x_end {
-                        continue;
-                    }
-                    let to = &mut to[row * self.wide + x_from..row * self.wide + x_end];
-                    // SAFETY: valid coordinates of the image.
-                    unsafe {
-                        let from = from.offset((base + y * self.strides[0] + x * self.strides[1]) as isize);
-                        match self.strides[1] * self.steps[1] {
-                            1 => copy(from, to),
-                            // Steps that the compiler knows become shuffles.
-                            2 => to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.add(2 * i)),
-                            step => to
-                                .iter_mut()
-                                .enumerate()
-                                .for_each(|(i, x)| *x = *from.offset(step as isize * i as isize)),
-                        }
-                    }
-                }
-            }
-        }
+        Arch::new().dispatch(Copying { shifted: self, from, planes, rows, room, to });
     }
 
     /// The real columns among positions `at..at + COLUMNS`, as pieces: (first column in the image's row of C, place in the
@@ -231,6 +200,56 @@ impl Shifted {
             }
             p += self.wide - x;
             (y, x) = (y + 1, 0);
+        }
+    }
+}
+
+/// See [`Shifted::copy`].
+struct Copying<'a> {
+    shifted: &'a Shifted,
+    from: *const f32,
+    planes: Range<usize>,
+    rows: Range<usize>,
+    room: usize,
+    to: &'a mut [f32],
+}
+
+impl WithSimd for Copying<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Copying { shifted: s, from, planes, rows, room, to } = self;
+        let mut areas = to.chunks_exact_mut(s.phase_area(room));
+        for &base in &s.planes[planes] {
+            for &[py, px] in &s.phases {
+                let to = areas.next().expect("room for every phase of every plane");
+                // Columns of the copy whose coordinate, steps * (column + low) + px, is inside the image.
+                let first = |limit: i64| (limit - px + s.steps[1] - 1).div_euclid(s.steps[1]) - s.low[1];
+                let x_from = first(0).clamp(0, s.wide as i64) as usize;
+                let x_end = first(s.lens[1] as i64).clamp(x_from as i64, s.wide as i64) as usize;
+                let x = (x_from as i64 + s.low[1]) * s.steps[1] + px;
+                for row in 0..rows.len() + s.more {
+                    let y = ((rows.start + row) as i64 + s.low[0]) * s.steps[0] + py;
+                    if y < 0 || y >= s.lens[0] as i64 || x_from == x_end {
+                        continue;
+                    }
+                    let to = &mut to[row * s.wide + x_from..row * s.wide + x_end];
+                    // SAFETY: valid coordinates of the image.
+                    unsafe {
+                        let from = from.offset((base + y * s.strides[0] + x * s.strides[1]) as isize);
+                        match s.strides[1] * s.steps[1] {
+                            1 => copy_row(simd, from, to.as_mut_ptr(), to.len()),
+                            // Steps that the compiler knows become shuffles.
+                            2 => to.iter_mut().enumerate().for_each(|(i, x)| *x = *from.add(2 * i)),
+                            step => {
+                                let at = |i: usize| from.offset(step as isize * i as isize);
+                                to.iter_mut().enumerate().for_each(|(i, x)| *x = *at(i));
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -13,18 +13,38 @@ pub(super) const INNER_COLUMNS: usize = 3;
 /// Inner-product rows are padded with zeros to a multiple of this: the widest vector there is.
 pub(super) const INNER_PAD: usize = 16;
 
-/// `store(strip of a, strip of b, tile)` for each pair of strips, where `tile[i][j] = sum over k of a[k][i] * b[k][j]`.
-/// A strip of `a` is dense: `[k][ROWS]`. Row k of strip `j` of `b` is `COLUMNS` elements from `offsets[k] + j * stride` on.
+/// Neighbouring columns of a tile that lie `step` apart in C.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    /// The first column in the tile, and how many.
+    pub at: usize,
+    pub len: usize,
+    /// Where the first one goes in a row of C.
+    pub to: isize,
+    pub step: isize,
+}
+
+/// Stores (or, unless `first`, adds to what is stored) tile (i, j) for each pair of strips, where
+/// `tile[i][j] = sum over k of a[k][i] * b[k][j]`. A strip of `a` is dense: `[k][ROWS]`. Row k of strip `j` of `b` is
+/// `COLUMNS` elements from `offsets[k] + j * stride` on.
 pub(super) struct OuterTiles<'a, F> {
     pub a: &'a [f32],
     pub b: &'a [f32],
     pub offsets: &'a [usize],
     pub strips: usize,
     pub stride: usize,
-    pub store: F,
+    /// C, and where in it each row that exists begins.
+    pub to: *mut f32,
+    pub rows: &'a [isize],
+    /// Finds the columns of strip j that exist.
+    pub pieces: F,
+    pub first: bool,
 }
 
-impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_, F> {
+/// Vectors of columns in a tile.
+const V: usize = 2;
+
+impl<F: FnMut(usize, &mut Vec<Piece>)> WithSimd for OuterTiles<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -36,48 +56,111 @@ impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> WithSimd for OuterTiles<'_
     }
 }
 
-impl<F: FnMut(usize, usize, &[[f32; COLUMNS]; ROWS])> OuterTiles<'_, F> {
+impl<F: FnMut(usize, &mut Vec<Piece>)> OuterTiles<'_, F> {
     /// Tiles by `R` rows at once.
     #[inline(always)]
     fn tiles<S: Simd, const R: usize>(mut self, simd: S) {
-        const V: usize = 2;
         let k = self.offsets.len();
         let reach = self.offsets.iter().max().map_or(0, |o| o + (self.strips - 1) * self.stride + COLUMNS);
         assert!(reach <= self.b.len() && COLUMNS % (V * S::F32_LANES) == 0 && ROWS % R == 0);
-        let mut tile = [[0f32; COLUMNS]; ROWS];
+        let mut pieces = vec![];
         // A strip of b stays in the first-level cache while the strips of a pass by.
         for j in 0..self.strips {
+            (self.pieces)(j, &mut pieces);
             for (i, a) in self.a.chunks_exact(k * ROWS).enumerate() {
-                for (top, at) in
-                    (0..ROWS).step_by(R).flat_map(|r| (0..COLUMNS).step_by(V * S::F32_LANES).map(move |c| (r, c)))
-                {
-                    let mut acc = [[simd.splat_f32s(0.0); V]; R];
-                    for (&offset, a) in self.offsets.iter().zip(a.chunks_exact(ROWS)) {
-                        let mut row = [simd.splat_f32s(0.0); V];
-                        for v in 0..V {
-                            let at = offset + j * self.stride + at + v * S::F32_LANES;
-                            // SAFETY: within reach, as asserted; vectors of pulp need no alignment.
-                            row[v] = unsafe { self.b.as_ptr().add(at).cast::<S::f32s>().read_unaligned() };
-                        }
-                        for r in 0..R {
-                            let x = simd.splat_f32s(a[top + r]);
+                for top in (0..ROWS).step_by(R) {
+                    for at in (0..COLUMNS).step_by(V * S::F32_LANES) {
+                        let mut acc = [[simd.splat_f32s(0.0); V]; R];
+                        for (&offset, a) in self.offsets.iter().zip(a.chunks_exact(ROWS)) {
+                            let mut row = [simd.splat_f32s(0.0); V];
                             for v in 0..V {
-                                acc[r][v] = simd.mul_add_e_f32s(x, row[v], acc[r][v]);
+                                let at = offset + j * self.stride + at + v * S::F32_LANES;
+                                // SAFETY: within reach, as asserted; vectors of pulp need no alignment.
+                                row[v] = unsafe { self.b.as_ptr().add(at).cast::<S::f32s>().read_unaligned() };
                             }
+                            for r in 0..R {
+                                let x = simd.splat_f32s(a[top + r]);
+                                for v in 0..V {
+                                    acc[r][v] = simd.mul_add_e_f32s(x, row[v], acc[r][v]);
+                                }
+                            }
+                        }
+                        let rows = &self.rows[(i * ROWS + top).min(self.rows.len())..];
+                        // SAFETY: the pieces of existing rows lie inside C, in a block that is this task's alone.
+                        unsafe { self.write::<S, R>(simd, &acc, at, rows, &pieces) };
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes columns `at..` of a tile.
+    ///
+    /// # Safety
+    /// The pieces' places in these rows must be in C, and nobody else's.
+    #[inline(always)]
+    unsafe fn write<S: Simd, const R: usize>(
+        &self,
+        simd: S,
+        acc: &[[S::f32s; V]; R],
+        at: usize,
+        rows: &[isize],
+        pieces: &[Piece],
+    ) {
+        for piece in pieces {
+            for v in 0..V {
+                let first = at + v * S::F32_LANES;
+                let (from, end) = (piece.at.max(first), (piece.at + piece.len).min(first + S::F32_LANES));
+                if from >= end {
+                    continue;
+                }
+                let to = self.to.wrapping_offset(piece.to + piece.step * (from as isize - piece.at as isize));
+                let (from, end) = (from - first, end - first);
+                if piece.step == 1 {
+                    let mask = simd.mask_between_m32s(from as u32, end as u32);
+                    for (acc, &row) in acc.iter().zip(rows) {
+                        let to = to.wrapping_offset(row - from as isize);
+                        // SAFETY: the lanes of the mask are the piece's columns.
+                        unsafe {
+                            let sum = match self.first {
+                                true => acc[v],
+                                false => simd.add_f32s(simd.mask_load_ptr_f32s(mask, to), acc[v]),
+                            };
+                            simd.mask_store_ptr_f32s(mask, to, sum);
                         }
                     }
-                    for r in 0..R {
-                        for v in 0..V {
-                            // SAFETY: inside the tile, as asserted.
-                            unsafe {
-                                let to = tile[top + r].as_mut_ptr().add(at + v * S::F32_LANES);
-                                to.cast::<S::f32s>().write_unaligned(acc[r][v])
-                            }
+                    continue;
+                }
+                for (acc, &row) in acc.iter().zip(rows) {
+                    let values: &[f32] = bytemuck::cast_slice(std::slice::from_ref(&acc[v]));
+                    for (i, &x) in values[from..end].iter().enumerate() {
+                        // SAFETY: one of the piece's columns.
+                        unsafe {
+                            let to = to.offset(row + piece.step * i as isize);
+                            *to = if self.first { x } else { *to + x };
                         }
                     }
                 }
-                (self.store)(i, j, &tile);
             }
+        }
+    }
+}
+
+/// Copies `n` elements, usually a few vectors of them.
+///
+/// # Safety
+/// They must be readable and writable.
+#[inline(always)]
+pub(super) unsafe fn copy_row<S: Simd>(simd: S, from: *const f32, to: *mut f32, n: usize) {
+    let whole = n / S::F32_LANES * S::F32_LANES;
+    // SAFETY: as promised; the mask leaves out what is past the end.
+    unsafe {
+        for i in (0..whole).step_by(S::F32_LANES) {
+            to.add(i).cast::<S::f32s>().write_unaligned(from.add(i).cast::<S::f32s>().read_unaligned());
+        }
+        if whole < n {
+            let mask = simd.mask_between_m32s(0, (n - whole) as u32);
+            simd.mask_store_ptr_f32s(mask, to.add(whole), simd.mask_load_ptr_f32s(mask, from.add(whole)));
         }
     }
 }

@@ -5,7 +5,7 @@ use super::interpret::run_tasks;
 use super::rows::{Rows, dot};
 use super::shifted::Shifted;
 use super::source::copy;
-use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, ROWS};
+use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, Piece, ROWS};
 use crate::Affine;
 use crate::kernels::Contraction;
 use std::ops::Range;
@@ -139,8 +139,7 @@ impl Work<'_> {
             scratch.copied = Some(from);
         }
         let offsets = shifted.offsets(planes, height, &of_batch);
-        let (mut pieces, mut pieces_of) = (vec![], usize::MAX);
-        let mut row = vec![];
+        let (mut row, mut real) = (vec![], vec![]);
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
             pulp::Arch::new().dispatch(OuterTiles {
@@ -149,17 +148,17 @@ impl Work<'_> {
                 offsets: &offsets[k0..k0 + len],
                 strips: (height * shifted.wide).div_ceil(COLUMNS),
                 stride: COLUMNS,
-                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
-                    if pieces_of != j {
-                        shifted.pieces(j * COLUMNS, &mut pieces);
-                        pieces_of = j;
-                    }
-                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        for &(column, at, len) in &pieces {
-                            target.put(base, r, block.columns.start + column, &row[at..at + len], k0 == 0);
-                        }
+                to: target.to.wrapping_offset(base),
+                rows: &target.rows[block.rows.clone()],
+                pieces: |j: usize, pieces: &mut Vec<Piece>| {
+                    pieces.clear();
+                    shifted.pieces(j * COLUMNS, &mut real);
+                    for &(column, at, len) in &real {
+                        let column = block.columns.start + column;
+                        target.pieces(column..column + len, at, pieces);
                     }
                 },
+                first: k0 == 0,
             });
         }
     }
@@ -233,13 +232,14 @@ impl Work<'_> {
                 offsets: &offsets[..len],
                 strips,
                 stride: len * COLUMNS,
-                store: |i: usize, j: usize, tile: &[[f32; COLUMNS]; ROWS]| {
+                to: target.to.wrapping_offset(base),
+                rows: &target.rows[block.rows.clone()],
+                pieces: |j: usize, pieces: &mut Vec<Piece>| {
+                    pieces.clear();
                     let column = block.columns.start + j * COLUMNS;
-                    let width = COLUMNS.min(block.columns.end - column);
-                    for (r, row) in (block.rows.start + i * ROWS..block.rows.end).zip(tile) {
-                        target.put(base, r, column, &row[..width], k0 == 0);
-                    }
+                    target.pieces(column..(column + COLUMNS).min(block.columns.end), 0, pieces);
                 },
+                first: k0 == 0,
             });
         }
     }
@@ -380,7 +380,11 @@ impl Work<'_> {
         let mut done = range.start;
         while done < range.end {
             let parts = at_once.min(range.end - done);
-            scratch.a.clear();
+            if bands > 1 {
+                // Zeros lie elsewhere in the last band.
+                scratch.a.clear();
+                scratch.b.clear();
+            }
             scratch.a.resize(block.rows.len().next_multiple_of(INNER_ROWS) * parts * k, 0.0);
             scratch.b.resize(parts * planes.len() * area, 0.0);
             for part in 0..parts {
