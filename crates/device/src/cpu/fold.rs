@@ -8,15 +8,30 @@ use crate::{DType, ExprNode};
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::Mutex;
 
+/// Partial results of a block that are folded side by side.
+const LANES: usize = 32;
 /// Elements that one task folds.
 const TASK: usize = 1 << 16;
 
-/// A running result: the folded value and, for arg-reductions, where it was found. f64 holds every 32-bit type exactly,
-/// and keeps long sums accurate.
+/// A running result. f64 holds every 32-bit type exactly, and keeps long sums accurate.
 #[derive(Clone, Copy)]
 struct Partial {
     value: f64,
+    /// Of squared deviations: the mean that they are from.
+    mean: f64,
+    /// Where the value was found, for arg-reductions; of how many, for squared deviations.
     index: u32,
+}
+
+impl Partial {
+    /// The result of one element.
+    #[inline(always)]
+    fn of(op: ReduceOp, x: f64, index: u32) -> Partial {
+        match op {
+            ReduceOp::SquaredDeviations => Partial { value: 0.0, mean: x, index: 1 },
+            _ => Partial { value: x, mean: 0.0, index },
+        }
+    }
 }
 
 pub(crate) fn run(r: &Reduce, io: &CpuIo) {
@@ -69,7 +84,7 @@ impl Folder<'_> {
             DType::U32 | DType::Bool => (0.0, u32::MAX as f64),
         };
         let value = match self.r.outputs[o].op {
-            ReduceOp::Sum => 0.0,
+            ReduceOp::Sum | ReduceOp::SquaredDeviations => 0.0,
             ReduceOp::Prod => 1.0,
             ReduceOp::Max => least,
             ReduceOp::Min => greatest,
@@ -77,7 +92,7 @@ impl Folder<'_> {
             ReduceOp::ArgMax => f64::NEG_INFINITY,
             ReduceOp::ArgMin => f64::INFINITY,
         };
-        Partial { value, index: 0 }
+        Partial { value, mean: 0.0, index: 0 }
     }
 
     /// One output element after another.
@@ -88,7 +103,7 @@ impl Folder<'_> {
         // Short rows share a task.
         let rows_a_task = (TASK / self.reduced.max(1)).clamp(1, self.kept);
         let tasks = self.kept.div_ceil(rows_a_task) * chunks;
-        let partials = Mutex::new(vec![Partial { value: 0.0, index: 0 }; self.kept * chunks * outputs]);
+        let partials = Mutex::new(vec![Partial { value: 0.0, mean: 0.0, index: 0 }; self.kept * chunks * outputs]);
         run_tasks(tasks, |range| {
             let mut state = State::new(it);
             for t in range {
@@ -204,24 +219,42 @@ fn combine(op: ReduceOp, acc: &mut Partial, p: Partial) {
         ReduceOp::ArgMax if p.value > acc.value => *acc = p,
         ReduceOp::ArgMin if p.value < acc.value => *acc = p,
         ReduceOp::ArgMax | ReduceOp::ArgMin => {}
+        ReduceOp::SquaredDeviations if p.index == 0 => {}
+        ReduceOp::SquaredDeviations => {
+            let (n, apart) = (acc.index as f64, p.mean - acc.mean);
+            let share = p.index as f64 / (n + p.index as f64);
+            acc.value += p.value + apart * apart * n * share;
+            acc.mean += apart * share;
+            acc.index += p.index;
+        }
     }
 }
 
 /// Folds one value into each of `acc`. The usual cases have a loop of their own.
 fn combine_all(op: ReduceOp, dtype: DType, acc: &mut [Partial], words: &[u32], index: u32) {
     let pairs = acc.iter_mut().zip(words);
-    let float = |w: u32| Partial { value: f32::from_bits(w) as f64, index };
+    let float = |w: u32| Partial::of(op, f32::from_bits(w) as f64, index);
     match (op, dtype) {
         (ReduceOp::Sum, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::Sum, a, float(w))),
         (ReduceOp::Max, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::Max, a, float(w))),
         (ReduceOp::ArgMax, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::ArgMax, a, float(w))),
-        _ => pairs.for_each(|(a, &w)| combine(op, a, Partial { value: value(dtype, w), index })),
+        _ => pairs.for_each(|(a, &w)| combine(op, a, Partial::of(op, value(dtype, w), index))),
     }
 }
 
 #[inline(always)]
 fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Partial) {
-    const LANES: usize = 32;
+    if op == ReduceOp::SquaredDeviations && words.len() >= LANES {
+        // Two passes over the block, which is in the first-level cache.
+        let mut sum = Partial::of(ReduceOp::Sum, 0.0, 0);
+        fold_block(ReduceOp::Sum, dtype, words, 0, &mut sum);
+        let mean = sum.value / words.len() as f64;
+        let (lanes, tail) = words.split_at(words.len() / LANES * LANES);
+        let lanes: [f32; LANES] = Arch::new().dispatch(Deviations { words: lanes, mean: mean as f32 });
+        let mut value: f64 = lanes.iter().map(|&x| x as f64).sum();
+        value += tail.iter().map(|&w| (f32::from_bits(w) as f64 - mean).powi(2)).sum::<f64>();
+        return combine(op, acc, Partial { value, mean, index: words.len() as u32 });
+    }
     if matches!(dtype, DType::F32 | DType::F16) && words.len() >= LANES {
         // Vectors of partial results, folded together at the end of the block.
         if matches!(op, ReduceOp::Sum | ReduceOp::Max | ReduceOp::Min) {
@@ -232,16 +265,16 @@ fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Part
                 _ => fold_lanes(head, |a, x| if x < a { x } else { a }),
             };
             for x in lanes {
-                combine(op, acc, Partial { value: x as f64, index: 0 });
+                combine(op, acc, Partial::of(op, x as f64, 0));
             }
             for &w in tail {
-                combine(op, acc, Partial { value: value(dtype, w), index: 0 });
+                combine(op, acc, Partial::of(op, value(dtype, w), 0));
             }
             return;
         }
     }
     for (i, &w) in words.iter().enumerate() {
-        combine(op, acc, Partial { value: value(dtype, w), index: at + i as u32 });
+        combine(op, acc, Partial::of(op, value(dtype, w), at + i as u32));
     }
 }
 
@@ -265,6 +298,28 @@ impl<const N: usize, F: Fn(f32, f32) -> f32> WithSimd for Lanes<'_, N, F> {
         for row in rest {
             for i in 0..N {
                 lanes[i] = (self.f)(lanes[i], f32::from_bits(row[i]));
+            }
+        }
+        lanes
+    }
+}
+
+/// Sums of squared distances from a number, over whole vectors.
+struct Deviations<'a> {
+    words: &'a [u32],
+    mean: f32,
+}
+
+impl WithSimd for Deviations<'_> {
+    type Output = [f32; LANES];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        let mut lanes = [0f32; LANES];
+        for row in self.words.as_chunks::<{ LANES }>().0 {
+            for i in 0..lanes.len() {
+                let apart = f32::from_bits(row[i]) - self.mean;
+                lanes[i] += apart * apart;
             }
         }
         lanes

@@ -18,6 +18,9 @@ pub enum ReduceOp {
     ArgMax,
     /// Position of the first least value, as u32.
     ArgMin,
+    /// Sum of squared distances from the mean of the same values, in one pass (Welford; parts by Chan, Golub and LeVeque), of
+    /// f32. Of nothing: 0.
+    SquaredDeviations,
 }
 
 /// One result of a [`Reduce`].

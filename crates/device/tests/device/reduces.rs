@@ -26,6 +26,11 @@ pub fn samples() -> Vec<Sample> {
     add("rows, split", linear(&[3], &[5003], F32, &every), 1e-5);
     add("all", linear(&[], &[77, 1031], F32, &[Sum, ArgMin]), 1e-4);
     add("products", linear(&[5], &[3], F32, &[Prod]), 1e-5);
+    let with_deviations = [Sum, SquaredDeviations, ArgMax];
+    for (keep, inner) in [([7], 1), ([7], 13), ([3], 5003), ([2000], 40), ([1], 100_003)] {
+        add(&format!("deviations of {inner}"), linear(&keep, &[inner], F32, &with_deviations), 1e-4);
+    }
+    add("no deviations", linear(&[3], &[0], F32, &[SquaredDeviations]), 0.0);
     add("of nothing", linear(&[5], &[0], F32, &[Sum, Prod, Max, Min, ArgMax]), 0.0);
     add("into nothing", linear(&[0], &[5], F32, &[Sum]), 0.0);
     add("of one", linear(&[3], &[1], F32, &every), 0.0);
@@ -38,6 +43,7 @@ pub fn samples() -> Vec<Sample> {
     let columns =
         |keep: i64, reduce: i64| Access { base: Affine { strides: vec![keep, reduce], offset: 0 }, coords: vec![] };
     add("columns", reduce(&[37], &[19], F32, columns(1, 37), &every), 1e-6);
+    add("deviations of columns", reduce(&[33], &[3001], F32, columns(1, 33), &with_deviations), 1e-4);
     add("columns, split", reduce(&[33], &[3001], F32, columns(1, 33), &every), 1e-5);
     add("ties", reduce(&[2], &[4001], U32, columns(0, 0), &[ArgMax, ArgMin]), 0.0);
     // Channels of an image batch, as batch norm sums them, and two nodes at once.

@@ -250,6 +250,10 @@ fn fold(op: ReduceOp, column: &[Value], dtype: DType) -> Value {
             ReduceOp::Min => Value::F(values().fold(limit, f64::min)),
             ReduceOp::ArgMax => Value::I(best(1.0) as i64),
             ReduceOp::ArgMin => Value::I(best(-1.0) as i64),
+            ReduceOp::SquaredDeviations => {
+                let mean = values().sum::<f64>() / column.len().max(1) as f64;
+                Value::F(values().map(|x| (x - mean).powi(2)).sum()).held(dtype)
+            }
         };
     }
     let values = || column.iter().map(|v| v.i());
@@ -267,6 +271,7 @@ fn fold(op: ReduceOp, column: &[Value], dtype: DType) -> Value {
         ReduceOp::Min => values().min().unwrap_or(most),
         ReduceOp::ArgMax => return at(values().max()),
         ReduceOp::ArgMin => return at(values().min()),
+        ReduceOp::SquaredDeviations => unreachable!("of floats only"),
     })
     .held(dtype)
 }

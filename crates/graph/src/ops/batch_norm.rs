@@ -8,7 +8,7 @@ impl Tensor {
     /// shifts: `(x - mean) / sqrt(variance + eps) * weight + bias`, with `weight` and `bias` of shape `[C]`, or none. The
     /// statistics have shape `[C]`.
     ///
-    /// The variance is the mean squared distance from the mean (two passes), so a large mean does no harm. Of f16
+    /// The variance is the mean squared distance from the mean, so a large mean does no harm. Of f16
     /// tensors the statistics are f32, and parameters may be f32.
     #[track_caller]
     pub fn batch_norm_train<'a>(

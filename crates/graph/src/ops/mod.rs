@@ -132,6 +132,7 @@ pub const NAMES: &[&str] = &[
     "min",
     "argmax",
     "argmin",
+    "squared_deviations",
     "matmul",
     "conv",
     "conv_input_grad",

@@ -32,7 +32,7 @@ pub(crate) struct Norm<'a> {
 impl Norm<'_> {
     /// Statistics keep their axes, with extent 1.
     ///
-    /// The variance is the mean squared distance from the mean (two passes), so a large mean does no harm.
+    /// The variance is the mean squared distance from the mean, found in the same pass, so a large mean does no harm.
     #[track_caller]
     pub fn apply(self, op: &str, x: &Tensor) -> Normalised {
         let count: usize = self.over.iter().map(|&a| x.shape()[a as usize]).product();
@@ -49,7 +49,10 @@ impl Norm<'_> {
             true => x.mean_keepdim(&self.over),
             false => Tensor::zeros(vec![1; x.rank()], x.dtype()),
         };
-        let variance = (x - &mean).square().mean_keepdim(&self.over);
+        let variance = match self.centred {
+            true => x.keepdim(x.squared_deviations(&self.over), &self.over) / x.lit(count as f64),
+            false => x.square().mean_keepdim(&self.over),
+        };
         let rstd = (&variance + self.eps).rsqrt();
         let normal = (x - &mean) * &rstd;
         let mut value = normal.clone();

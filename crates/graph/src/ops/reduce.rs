@@ -28,6 +28,7 @@ impl Op for Reduce {
             ReduceOp::Min => "min",
             ReduceOp::ArgMax => "argmax",
             ReduceOp::ArgMin => "argmin",
+            ReduceOp::SquaredDeviations => "squared_deviations",
         }
     }
 
@@ -36,8 +37,11 @@ impl Op for Reduce {
         if x.dtype() == DType::Bool {
             return Err("not defined for bool; cast to u32 or f32 first".into());
         }
+        if self.op == ReduceOp::SquaredDeviations && x.dtype() != DType::F32 {
+            return Err(format!("f32 expected, not {}", x.dtype()));
+        }
         let empty = self.axes.iter().any(|&a| x.shape()[a] == 0);
-        if empty && !matches!(self.op, ReduceOp::Sum | ReduceOp::Prod) {
+        if empty && !matches!(self.op, ReduceOp::Sum | ReduceOp::Prod | ReduceOp::SquaredDeviations) {
             return Err(format!("{:?} has nothing to choose from along {:?}", x.shape(), self.axes));
         }
         let shape = (0..x.rank()).filter(|d| !self.axes.contains(d)).map(|d| x.shape()[d]).collect();
@@ -64,6 +68,11 @@ impl Op for Reduce {
                 let tree = product_tree(x, &self.axes).reshape(output.shape());
                 Ok(vec![Some(gradients_of(&tree, &[x], grad).remove(0))])
             }
+            // That the mean moves, too, adds up to nothing.
+            ReduceOp::SquaredDeviations => {
+                let axes: Vec<isize> = self.axes.iter().map(|&a| a as isize).collect();
+                Ok(vec![Some((x - x.mean_keepdim(&axes)) * wide(&(grad * 2.0)))])
+            }
             ReduceOp::ArgMax | ReduceOp::ArgMin => Err(format!("{} has no gradient", self.name())),
         }
     }
@@ -71,7 +80,7 @@ impl Op for Reduce {
     fn reference(&self, inputs: &[&Array], shape: &[usize]) -> Array {
         let x = inputs[0];
         let start = match self.op {
-            ReduceOp::Sum => 0.0,
+            ReduceOp::Sum | ReduceOp::SquaredDeviations => 0.0,
             ReduceOp::Prod => 1.0,
             ReduceOp::Max | ReduceOp::ArgMax => f64::NEG_INFINITY,
             ReduceOp::Min | ReduceOp::ArgMin => f64::INFINITY,
@@ -89,6 +98,12 @@ impl Op for Reduce {
                 ReduceOp::Prod => acc[p] *= v,
                 ReduceOp::Max => acc[p] = acc[p].max(v),
                 ReduceOp::Min => acc[p] = acc[p].min(v),
+                // `arg` is the mean so far.
+                ReduceOp::SquaredDeviations => {
+                    let apart = v - arg[p];
+                    arg[p] += apart / (seen[p] + 1.0);
+                    acc[p] += apart * (v - arg[p]);
+                }
                 ReduceOp::ArgMax if v > acc[p] => (acc[p], arg[p]) = (v, seen[p]),
                 ReduceOp::ArgMin if v < acc[p] => (acc[p], arg[p]) = (v, seen[p]),
                 _ => {}
@@ -214,6 +229,18 @@ impl Tensor {
         self.keepdim(self.min(axes), axes)
     }
 
+    /// Sum over `axes`, which are dropped, of the squared distances from the mean over them: the biased variance times the
+    /// number of elements. In one pass, and a large mean does no harm. Of nothing: 0. f16 is computed in f32, and the result
+    /// rounded.
+    #[track_caller]
+    pub fn squared_deviations(&self, axes: &[isize]) -> Tensor {
+        let axes: Vec<isize> = self.axes("squared_deviations", axes).into_iter().map(|a| a as isize).collect();
+        if axes.is_empty() {
+            return Tensor::zeros(self.shape().to_vec(), self.dtype());
+        }
+        self.in_f32().reduce(ReduceOp::SquaredDeviations, &axes).cast(self.dtype())
+    }
+
     /// Position of the first greatest element over `axes`, counted row-major among them: u32.
     #[track_caller]
     pub fn argmax(&self, axes: &[isize]) -> Tensor {
@@ -245,6 +272,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         ("max", |x, a| (x * 2.0).max(a)),
         ("min", |x, a| (x * 2.0).min(a)),
         // Elements of 0 among them, one or more.
+        ("squared_deviations", |x, a| (x * 0.5 + 2.0).squared_deviations(a)),
         ("prod", |x, a| (x.gt(&x.lit(-0.6)).select(x, &(x * 0.0)) * 1.5).prod(a)),
         ("argmax", |x, a| x.argmax(a).cast(x.dtype()) * x.sum(a)),
         ("argmin", |x, a| x.argmin(a).cast(x.dtype()) * x.sum(a)),

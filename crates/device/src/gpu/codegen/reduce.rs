@@ -108,9 +108,18 @@ fn is_arg(op: ReduceOp) -> bool {
     matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin)
 }
 
+/// What a partial result has beside its value.
+fn extras(op: ReduceOp) -> &'static [(&'static str, DType)] {
+    match op {
+        ReduceOp::ArgMax | ReduceOp::ArgMin => &[("at", DType::U32)],
+        ReduceOp::SquaredDeviations => &[("mean", DType::F32), ("count", DType::F32)],
+        _ => &[],
+    }
+}
+
 /// Words of scratch memory for one partial result of all outputs.
 fn words(reduce: &Reduce) -> usize {
-    reduce.outputs.iter().map(|o| 1 + is_arg(o.op) as usize).sum()
+    reduce.outputs.iter().map(|o| 1 + extras(o.op).len()).sum()
 }
 
 /// Bytes of scratch memory that [`reduce_passes`] uses.
@@ -163,7 +172,16 @@ fn first_pass(reduce: &Reduce, plan: &Plan, adapter: &Adapter) -> Pass {
     frame.head += &emitter.before;
     frame.inner = loop_head + &emitter.text;
     for (o, value) in values.iter().enumerate() {
-        frame.inner += &fold(reduce, o, value, "r", Some("r == begin"));
+        frame.inner += &match reduce.outputs[o].op {
+            ReduceOp::SquaredDeviations => format!(
+                "count{o} += 1.0;
+let step{o} = {value} - mean{o};
+mean{o} += step{o} / count{o};
+result{o} += step{o} * ({value} - mean{o});
+"
+            ),
+            _ => fold(reduce, o, value, "r", Some("r == begin")),
+        };
     }
     let body = frame.body(&mut shader, reduce, 0);
     shader.finish("reduce".into(), &body, frame.groups())
@@ -188,11 +206,10 @@ fn fold_pass(reduce: &Reduce, kept: usize, round: Round, base: usize, adapter: &
         };
         let value = from_word(&word(&mut shader), dtype);
         frame.inner += &format!("let value{o}: {} = {value};\n", held(dtype));
-        let position = format!("position{o}");
-        if is_arg(r.op) {
-            frame.inner += &format!("let {position} = {};\n", word(&mut shader));
+        for &(name, dtype) in extras(r.op) {
+            frame.inner += &format!("let other_{name}{o} = {};\n", from_word(&word(&mut shader), dtype));
         }
-        frame.inner += &fold(reduce, o, &format!("value{o}"), &position, Some("r == begin"));
+        frame.inner += &fold(reduce, o, &format!("value{o}"), &format!("other_at{o}"), Some("r == begin"));
     }
     let body = frame.body(&mut shader, reduce, place);
     shader.finish("reduce, fold".into(), &body, frame.groups())
@@ -261,8 +278,8 @@ impl Frame {
         if lanes > 1 {
             for (o, r) in reduce.outputs.iter().enumerate() {
                 shared += &format!("var<workgroup> shared{o}: array<u32, {size}>;\n");
-                if is_arg(r.op) {
-                    shared += &format!("var<workgroup> shared_at{o}: array<u32, {size}>;\n");
+                for (name, _) in extras(r.op) {
+                    shared += &format!("var<workgroup> shared_{name}{o}: array<u32, {size}>;\n");
                 }
             }
         }
@@ -288,12 +305,12 @@ fn tree(reduce: &Reduce, lanes: usize) -> String {
         puts += &format!("shared{o}[lane] = {};\n", to_word(&format!("result{o}"), dtype));
         takes +=
             &format!("let value{o}: {} = {};\n", held(dtype), from_word(&format!("shared{o}[lane + width]"), dtype));
-        let position = format!("position{o}");
-        if is_arg(r.op) {
-            puts += &format!("shared_at{o}[lane] = at{o};\n");
-            takes += &format!("let {position} = shared_at{o}[lane + width];\n");
+        for &(name, dtype) in extras(r.op) {
+            puts += &format!("shared_{name}{o}[lane] = {};\n", to_word(&format!("{name}{o}"), dtype));
+            let word = format!("shared_{name}{o}[lane + width]");
+            takes += &format!("let other_{name}{o} = {};\n", from_word(&word, dtype));
         }
-        takes += &fold(reduce, o, &format!("value{o}"), &position, None);
+        takes += &fold(reduce, o, &format!("value{o}"), &format!("other_at{o}"), None);
     }
     format!(
         "{puts}workgroupBarrier();
@@ -323,7 +340,7 @@ fn start(reduce: &Reduce, o: usize) -> String {
         (_, DType::Bool) => "true",
         (ReduceOp::Prod, DType::F32 | DType::F16) => "1.0",
         (ReduceOp::Prod, _) => "1",
-        (ReduceOp::Sum, DType::F32 | DType::F16) => "0.0",
+        (ReduceOp::SquaredDeviations, _) | (ReduceOp::Sum, DType::F32 | DType::F16) => "0.0",
         (ReduceOp::Sum, _) => "0",
         (ReduceOp::Max | ReduceOp::ArgMax, DType::F32) => "-3.402823466e38",
         (ReduceOp::Min | ReduceOp::ArgMin, DType::F32) => "3.402823466e38",
@@ -335,13 +352,13 @@ fn start(reduce: &Reduce, o: usize) -> String {
         (ReduceOp::Min | ReduceOp::ArgMin, DType::I32) => "2147483647",
     };
     let mut text = format!("var result{o}: {ty} = {identity};\n");
-    if is_arg(r.op) {
-        text += &format!("var at{o} = 0u;\n");
+    for &(name, dtype) in extras(r.op) {
+        text += &format!("var {name}{o} = {}(0);\n", held(dtype));
     }
     text
 }
 
-/// Folds `value` (from `position`, for arg-reductions) into the running result. `first` says when it is the first.
+/// Folds `value` (from `position`, for arg-reductions; a partial result's, for deviations) into the running result. `first` says when it is the first.
 fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: Option<&str>) -> String {
     let r = reduce.outputs[o];
     let is_bool = reduce.expr.dtypes[r.node] == DType::Bool;
@@ -353,6 +370,17 @@ fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: Option<&s
         ReduceOp::Prod => format!("{result} *= {value};\n"),
         ReduceOp::Max => format!("{result} = max({result}, {value});\n"),
         ReduceOp::Min => format!("{result} = min({result}, {value});\n"),
+        ReduceOp::SquaredDeviations => format!(
+            "if (other_count{o} > 0.0) {{
+let all = count{o} + other_count{o};
+let apart = other_mean{o} - mean{o};
+let share = other_count{o} / all;
+{result} += {value} + apart * apart * count{o} * share;
+mean{o} += apart * share;
+count{o} = all;
+}}
+"
+        ),
         ReduceOp::ArgMax | ReduceOp::ArgMin => {
             let better = match (r.op, is_bool) {
                 (ReduceOp::ArgMax, false) => format!("{value} > {result}"),
@@ -392,8 +420,8 @@ fn results(shader: &mut Shader, reduce: &Reduce, splits: usize, kept: usize, bas
             place += splits * kept;
         };
         put(to_word(&format!("result{o}"), reduce.expr.dtypes[r.node]));
-        if is_arg(r.op) {
-            put(format!("at{o}"));
+        for &(name, dtype) in extras(r.op) {
+            put(to_word(&format!("{name}{o}"), dtype));
         }
     }
     text
