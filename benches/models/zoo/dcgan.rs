@@ -46,8 +46,8 @@ impl Model for Adversaries {
         self.gan.generate(scope, &batch[2], None)
     }
 
-    /// A tenth of the usual one. At 2e-4 wgrad's third loss is 2.8e-3 off PyTorch's, more than rounding explains: NOTES.md, "The
-    /// benches themselves". Until that is found, the comparison of losses at this rate says less than it should.
+    /// A tenth of the usual one: with noise for images some inputs of a leaky ReLU are within rounding of 0, and at 2e-4 the two
+    /// sides of such a kink are up to 3e-3 apart by the third loss (NOTES.md).
     fn rate(&self) -> f64 {
         2e-5
     }
