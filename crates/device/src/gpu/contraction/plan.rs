@@ -10,7 +10,7 @@ const SOFTWARE_FILL: (usize, usize) = (16, 256);
 
 /// Products below which a contraction on a software adapter takes the one form that serves all, so that small models, and
 /// the small parts of large ones, compile one pipeline for what would else be ten: each takes a software adapter some 0.2 s.
-const COMMON_BELOW: usize = 16 << 20;
+const COMMON_BELOW: usize = 4 << 20;
 /// Sub-axes of batch, m, n and k in the common form, and guarded coordinates of B.
 const COMMON_RANKS: [usize; 4] = [2, 2, 3, 3];
 const COMMON_COORDS: usize = 2;
