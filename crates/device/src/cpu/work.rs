@@ -10,7 +10,7 @@ use crate::Affine;
 use crate::kernels::Contraction;
 use std::ops::Range;
 
-/// Inner extent of a packed block: a strip of B (32 columns) fits the first-level cache.
+/// Inner extent of a packed block: a strip of B (32 columns) and one of A stay in the second-level cache.
 const K_BLOCK: usize = 512;
 /// Elements of a block's images, copied for shifted reads, that stay in the second-level cache.
 const COPIED: usize = 1 << 16;

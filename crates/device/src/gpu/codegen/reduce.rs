@@ -358,7 +358,8 @@ fn start(reduce: &Reduce, o: usize) -> String {
     text
 }
 
-/// Folds `value` (from `position`, for arg-reductions; a partial result's, for deviations) into the running result. `first` says when it is the first.
+/// Folds `value` (from `position`, for arg-reductions; a partial result's, for deviations) into the running result. `first`
+/// says when it is the first.
 fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: Option<&str>) -> String {
     let r = reduce.outputs[o];
     let is_bool = reduce.expr.dtypes[r.node] == DType::Bool;
