@@ -9,7 +9,7 @@
 // k alone, which a few invocations compute for all. Sums stay in registers: nothing indexes them at a variable place.
 // Bindings: 0 params; then A, B, the epilogue's inputs, and C (or the partial sums), all in the preamble.
 //
-// The preamble defines
+// The preamble, with contraction_load.wgsl at its end, defines
 //   THREADS_M, THREADS_N, GROUPS_M, GROUPS_N, DEPTH   the tile; DEPTH is a multiple of 4
 //   A_ALONG_K, B_ALONG_K         whether neighbouring elements of A (B) differ in k, so that lanes read along k
 //   A_FOURS, B_FOURS             whether four neighbours lie together and begin at a multiple of four: a_four, b_four
@@ -25,19 +25,9 @@ const TILE_M: u32 = THREADS_M * GROUPS_M * 4u;
 const TILE_N: u32 = THREADS_N * GROUPS_N * 4u;
 const STRIDE_A: u32 = TILE_M / 4u + 1u;
 const STRIDE_B: u32 = TILE_N / 4u + 1u;
-// Fours of a tile that each invocation loads; of a tile with fewer than lanes, some load one.
-const FOURS_A: u32 = TILE_M * DEPTH / 4u;
-const FOURS_B: u32 = TILE_N * DEPTH / 4u;
-const LOADS_A: u32 = (FOURS_A + LANES - 1u) / LANES;
-const LOADS_B: u32 = (FOURS_B + LANES - 1u) / LANES;
-// Lines (rows of A, columns of B) behind each load.
-const LINES_A: u32 = select(4u, 1u, A_ALONG_K || A_FOURS);
-const LINES_B: u32 = select(4u, 1u, B_ALONG_K || B_FOURS);
 
 var<workgroup> tile_a: array<vec4<f32>, STRIDE_A * DEPTH>;
 var<workgroup> tile_b: array<vec4<f32>, STRIDE_B * DEPTH>;
-var<workgroup> steps_a: array<APart, DEPTH>;
-var<workgroup> steps_b: array<BPart, DEPTH>;
 
 // The sums of an invocation: block (p, q), a column of the matrix for each row of the block.
 struct Sums {
@@ -45,24 +35,6 @@ struct Sums {
     s01: mat4x4<f32>,
     s10: mat4x4<f32>,
     s11: mat4x4<f32>,
-}
-
-// Where load number `i` of an invocation begins: x is the line in a tile of `size` lines, y is k.
-fn place(lane: u32, i: u32, size: u32, along_k: bool) -> vec2<u32> {
-    let four = lane + LANES * i;
-    if (along_k) {
-        return vec2<u32>(four / (DEPTH / 4u), four % (DEPTH / 4u) * 4u);
-    }
-    return vec2<u32>(four % (size / 4u) * 4u, four / (size / 4u));
-}
-
-// Computes the k-dependent parts for the step that begins at `k`.
-fn prepare_step(lane: u32, k: u32) {
-    if (lane < DEPTH) {
-        let inner = inner_at(k + lane);
-        steps_a[lane] = a_step(inner);
-        steps_b[lane] = b_step(inner);
-    }
 }
 
 fn add_outer(s: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
@@ -102,19 +74,9 @@ fn main(
     let last_row = row_count() - 1u;
     let last_col = col_count() - 1u;
 
-    // Lines past the edge repeat the last one (of fours that lie together, the last four); what comes of them is not stored.
-    var lines_a: array<APart, LINES_A * LOADS_A>;
-    for (var i = 0u; i < LINES_A * LOADS_A; i += 1u) {
-        let line = tile.row + place(lane, i / LINES_A, TILE_M, A_ALONG_K).x + i % LINES_A;
-        let last = last_row - select(0u, 3u, A_FOURS && !A_ALONG_K);
-        lines_a[i] = a_line(batch, row_at(min(line, last)));
-    }
-    var lines_b: array<BPart, LINES_B * LOADS_B>;
-    for (var i = 0u; i < LINES_B * LOADS_B; i += 1u) {
-        let line = tile.col + place(lane, i / LINES_B, TILE_N, B_ALONG_K).x + i % LINES_B;
-        let last = last_col - select(0u, 3u, B_FOURS && !B_ALONG_K);
-        lines_b[i] = b_line(batch, col_at(min(line, last)));
-    }
+    var lines_a: LinesA;
+    var lines_b: LinesB;
+    find_lines(tile, batch, lane, &lines_a, &lines_b);
 
     let row = lane / THREADS_N;
     let col = lane % THREADS_N;
@@ -125,22 +87,7 @@ fn main(
         for (var i = 0u; i < LOADS_A; i += 1u) {
             let at = place(lane, i, TILE_M, A_ALONG_K);
             if (at.x < TILE_M && at.y < DEPTH) {
-                var x = vec4<f32>();
-                if (A_FOURS) {
-                    if (k + at.y < tile.end) {
-                        x = a_four(lines_a[i], steps_a[at.y]);
-                    }
-                } else if (A_ALONG_K) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        if (k + at.y + c < tile.end) {
-                            x[c] = a_at(lines_a[i], steps_a[at.y + c]);
-                        }
-                    }
-                } else if (k + at.y < tile.end) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        x[c] = a_at(lines_a[LINES_A * i + c % LINES_A], steps_a[at.y]);
-                    }
-                }
+                let x = load_a(&lines_a, i, at.y, k, tile.end);
                 if (A_ALONG_K) {
                     for (var c = 0u; c < 4u; c += 1u) {
                         tile_a[(at.y + c) * STRIDE_A + at.x / 4u][at.x % 4u] = x[c];
@@ -153,22 +100,7 @@ fn main(
         for (var i = 0u; i < LOADS_B; i += 1u) {
             let at = place(lane, i, TILE_N, B_ALONG_K);
             if (at.x < TILE_N && at.y < DEPTH) {
-                var x = vec4<f32>();
-                if (B_FOURS) {
-                    if (k + at.y < tile.end) {
-                        x = b_four(lines_b[i], steps_b[at.y]);
-                    }
-                } else if (B_ALONG_K) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        if (k + at.y + c < tile.end) {
-                            x[c] = b_at(lines_b[i], steps_b[at.y + c]);
-                        }
-                    }
-                } else if (k + at.y < tile.end) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        x[c] = b_at(lines_b[LINES_B * i + c % LINES_B], steps_b[at.y]);
-                    }
-                }
+                let x = load_b(&lines_b, i, at.y, k, tile.end);
                 if (B_ALONG_K) {
                     for (var c = 0u; c < 4u; c += 1u) {
                         tile_b[(at.y + c) * STRIDE_B + at.x / 4u][at.x % 4u] = x[c];

@@ -7,7 +7,7 @@
 // subgroup; and the parts of positions that depend on k alone.
 // Bindings: 0 params; then A, B, the epilogue's inputs, and C (or the partial sums), all in the preamble.
 //
-// The preamble defines
+// The preamble, with contraction_load.wgsl at its end, defines
 //   SIZE, SUBGROUP               of a matrix; lanes of a subgroup
 //   A_ALONG_K, B_ALONG_K         whether neighbouring elements of A (B) differ in k, so that lanes read along k
 //   A_FOURS, B_FOURS             whether four neighbours lie together and begin at a multiple of four: a_four, b_four
@@ -23,40 +23,16 @@
 //   product                      sums + left * right
 
 const LANES: u32 = 4u * SUBGROUP;
+const DEPTH: u32 = SIZE;
 const TILE_M: u32 = 4u * SIZE;
 const TILE_N: u32 = 8u * SIZE;
 const STRIDE_A: u32 = SIZE + 8u;
 const STRIDE_B: u32 = TILE_N + 8u;
 const AREA: u32 = SIZE * SIZE;
-// Fours of a tile that each invocation loads, and lines behind each.
-const LOADS_A: u32 = (TILE_M * SIZE / 4u + LANES - 1u) / LANES;
-const LOADS_B: u32 = (TILE_N * SIZE / 4u + LANES - 1u) / LANES;
-const LINES_A: u32 = select(4u, 1u, A_ALONG_K || A_FOURS);
-const LINES_B: u32 = select(4u, 1u, B_ALONG_K || B_FOURS);
 
 var<workgroup> tile_a: array<f16, TILE_M * STRIDE_A>;
 var<workgroup> tile_b: array<f16, SIZE * STRIDE_B>;
 var<workgroup> results: array<f32, 4u * AREA>;
-var<workgroup> steps_a: array<APart, SIZE>;
-var<workgroup> steps_b: array<BPart, SIZE>;
-
-// Where load number `i` of an invocation begins: x is the line in a tile of `size` lines, y is k.
-fn place(lane: u32, i: u32, size: u32, along_k: bool) -> vec2<u32> {
-    let four = lane + LANES * i;
-    if (along_k) {
-        return vec2<u32>(four / (SIZE / 4u), four % (SIZE / 4u) * 4u);
-    }
-    return vec2<u32>(four % (size / 4u) * 4u, four / (size / 4u));
-}
-
-// Computes the k-dependent parts for the step that begins at `k`.
-fn prepare_step(lane: u32, k: u32) {
-    if (lane < SIZE) {
-        let inner = inner_at(k + lane);
-        steps_a[lane] = a_step(inner);
-        steps_b[lane] = b_step(inner);
-    }
-}
 
 // Stores a subgroup's matrix whose first element is at `row`, `col`. All invocations call it together.
 fn write(tile: Tile, batch: Batch, sums: Sums, row: u32, col: u32, part: u32, lane: u32) {
@@ -85,22 +61,9 @@ fn main(
         return;
     }
     let batch = batch_at(tile.batch);
-    let last_row = row_count() - 1u;
-    let last_col = col_count() - 1u;
-
-    // Lines past the edge repeat the last one (of fours that lie together, the last four); what comes of them is not stored.
-    var lines_a: array<APart, LINES_A * LOADS_A>;
-    for (var i = 0u; i < LINES_A * LOADS_A; i += 1u) {
-        let line = tile.row + place(lane, i / LINES_A, TILE_M, A_ALONG_K).x + i % LINES_A;
-        let last = last_row - select(0u, 3u, A_FOURS && !A_ALONG_K);
-        lines_a[i] = a_line(batch, row_at(min(line, last)));
-    }
-    var lines_b: array<BPart, LINES_B * LOADS_B>;
-    for (var i = 0u; i < LINES_B * LOADS_B; i += 1u) {
-        let line = tile.col + place(lane, i / LINES_B, TILE_N, B_ALONG_K).x + i % LINES_B;
-        let last = last_col - select(0u, 3u, B_FOURS && !B_ALONG_K);
-        lines_b[i] = b_line(batch, col_at(min(line, last)));
-    }
+    var lines_a: LinesA;
+    var lines_b: LinesB;
+    find_lines(tile, batch, lane, &lines_a, &lines_b);
 
     for (var i = lane; i < 4u * AREA; i += LANES) {
         results[i] = 0.0;
@@ -122,22 +85,7 @@ fn main(
         for (var i = 0u; i < LOADS_A; i += 1u) {
             let at = place(lane, i, TILE_M, A_ALONG_K);
             if (at.x < TILE_M && at.y < SIZE) {
-                var x = vec4<f32>();
-                if (A_FOURS) {
-                    if (k + at.y < tile.end) {
-                        x = a_four(lines_a[i], steps_a[at.y]);
-                    }
-                } else if (A_ALONG_K) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        if (k + at.y + c < tile.end) {
-                            x[c] = a_at(lines_a[i], steps_a[at.y + c]);
-                        }
-                    }
-                } else if (k + at.y < tile.end) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        x[c] = a_at(lines_a[LINES_A * i + c % LINES_A], steps_a[at.y]);
-                    }
-                }
+                let x = load_a(&lines_a, i, at.y, k, tile.end);
                 let along = select(vec2<u32>(1u, 0u), vec2<u32>(0u, 1u), A_ALONG_K);
                 for (var c = 0u; c < 4u; c += 1u) {
                     let to = at + along * c;
@@ -148,22 +96,7 @@ fn main(
         for (var i = 0u; i < LOADS_B; i += 1u) {
             let at = place(lane, i, TILE_N, B_ALONG_K);
             if (at.x < TILE_N && at.y < SIZE) {
-                var x = vec4<f32>();
-                if (B_FOURS) {
-                    if (k + at.y < tile.end) {
-                        x = b_four(lines_b[i], steps_b[at.y]);
-                    }
-                } else if (B_ALONG_K) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        if (k + at.y + c < tile.end) {
-                            x[c] = b_at(lines_b[i], steps_b[at.y + c]);
-                        }
-                    }
-                } else if (k + at.y < tile.end) {
-                    for (var c = 0u; c < 4u; c += 1u) {
-                        x[c] = b_at(lines_b[LINES_B * i + c % LINES_B], steps_b[at.y]);
-                    }
-                }
+                let x = load_b(&lines_b, i, at.y, k, tile.end);
                 let along = select(vec2<u32>(1u, 0u), vec2<u32>(0u, 1u), B_ALONG_K);
                 for (var c = 0u; c < 4u; c += 1u) {
                     let to = at + along * c;

@@ -9,6 +9,9 @@ pub const MATH: &str = include_str!("../math.wgsl");
 /// The tiled contraction (matrix product, convolution and its gradients) for GPUs.
 pub const CONTRACTION: &str = include_str!("../contraction.wgsl");
 
+/// How the tiles of [`CONTRACTION`] and [`CONTRACTION_MATRIX`] are loaded.
+pub const CONTRACTION_LOAD: &str = include_str!("../contraction_load.wgsl");
+
 /// The tiled contraction by cooperative matrices.
 pub const CONTRACTION_MATRIX: &str = include_str!("../contraction_matrix.wgsl");
 
@@ -74,28 +77,3 @@ pub const ATTENTION_BACKWARD: &str = include_str!("../attention_backward.wgsl");
 
 /// Attention's gradients for GPUs that are run by a CPU.
 pub const ATTENTION_BACKWARD_SOFTWARE: &str = include_str!("../attention_backward_software.wgsl");
-
-/// Every file, by name.
-pub const ALL: &[(&str, &str)] = &[
-    ("math.wgsl", MATH),
-    ("contraction.wgsl", CONTRACTION),
-    ("contraction_direct.wgsl", CONTRACTION_DIRECT),
-    ("contraction_software.wgsl", CONTRACTION_SOFTWARE),
-    ("contraction_sum.wgsl", CONTRACTION_SUM),
-    ("sort_runs.wgsl", SORT_RUNS),
-    ("sort_merge.wgsl", SORT_MERGE),
-    ("search.wgsl", SEARCH),
-    ("segment_parts.wgsl", SEGMENT_PARTS),
-    ("segments.wgsl", SEGMENTS),
-    ("recurrence_parts.wgsl", RECURRENCE_PARTS),
-    ("recurrence_carry.wgsl", RECURRENCE_CARRY),
-    ("recurrence.wgsl", RECURRENCE),
-    ("attention.wgsl", ATTENTION),
-    ("attention_tile.wgsl", ATTENTION_TILE),
-    ("attention_tile_software.wgsl", ATTENTION_TILE_SOFTWARE),
-    ("attention_walk.wgsl", ATTENTION_WALK),
-    ("attention_forward.wgsl", ATTENTION_FORWARD),
-    ("attention_forward_software.wgsl", ATTENTION_FORWARD_SOFTWARE),
-    ("attention_backward.wgsl", ATTENTION_BACKWARD),
-    ("attention_backward_software.wgsl", ATTENTION_BACKWARD_SOFTWARE),
-];

@@ -77,6 +77,9 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
         Tile::Matrix { .. } => (wgrad_shaders::CONTRACTION_MATRIX, tiles),
         Tile::Gpu { .. } => (wgrad_shaders::CONTRACTION, tiles),
     };
+    if matches!(plan.tile, Tile::Matrix { .. } | Tile::Gpu { .. }) {
+        text += wgrad_shaders::CONTRACTION_LOAD;
+    }
     text += file;
     shader.finish(c.label.to_string(), &text, fold_groups(groups))
 }
