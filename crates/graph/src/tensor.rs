@@ -69,6 +69,11 @@ impl Tensor {
         Tensor::from_parts(self.0.op.clone(), inputs, self.0.shape.clone(), self.0.dtype, self.0.site)
     }
 
+    /// The same elementwise operation on arguments of another shape.
+    pub(crate) fn with_shape(&self, shape: &[usize], inputs: Vec<Tensor>) -> Tensor {
+        Tensor::from_parts(self.0.op.clone(), inputs, shape.to_vec(), self.0.dtype, self.0.site)
+    }
+
     /// Another operation in this tensor's place: of the same shape and type, from the same place in the user's code.
     pub(crate) fn replaced_by(&self, op: impl Op, inputs: Vec<Tensor>) -> Tensor {
         Tensor::from_parts(Arc::new(op), inputs, self.0.shape.clone(), self.0.dtype, self.0.site)

@@ -1,8 +1,9 @@
 //! The compiler: from expressions to a list of kernel launches with their memory.
 //!
-//! Passes, each in a file of its own: expand (what the adapter runs faster as ordinary operations), simplify, fuse (which values are stored, which kernels there are), place (where each
-//! value lives), lower.
+//! Passes, each in a file of its own: expand (what the adapter runs faster as ordinary operations), simplify, alike (updates
+//! by one formula become one), fuse (which values are stored, which kernels there are), place (where each value lives), lower.
 
+mod alike;
 mod checks;
 mod dump;
 mod expand;
@@ -15,7 +16,7 @@ use crate::autodiff::topological;
 use crate::op::Lower;
 use crate::ops::checkpoint;
 use crate::ops::leaf::Init;
-use crate::updates::Updates;
+use crate::updates::{Update, Updates};
 use crate::{Error, Tensor};
 pub(crate) use checks::IndexCheck;
 pub use dump::Dump;
@@ -179,10 +180,23 @@ pub(crate) fn compile(
     }
     let simple = simplify::simplify(&given, options.recompute);
     let (roots, targets) = simple.split_at(roots.len());
+    let mut targets = targets.iter();
+    let updates = updates.iter().zip(&roots[outputs.len()..]).map(|(u, value)| Update {
+        states: u.states.iter().map(|_| targets.next().expect("one for each state").clone()).collect(),
+        value: value.clone(),
+        packed: u.packed,
+    });
+    let updates = match options.fuse {
+        true => alike::join(updates.collect()),
+        false => updates.collect(),
+    };
+    let values = updates.iter().map(|u| &u.value);
+    let roots: Vec<Tensor> = roots[..outputs.len()].iter().chain(values).cloned().collect();
+    let targets: Vec<Tensor> = updates.iter().flat_map(|u| u.states.clone()).collect();
 
-    let order = topological(&simple);
+    let order = topological(&[&roots[..], &targets[..]].concat());
     let (inputs, states) = leaves(&order)?;
-    let (groups, stored) = fuse::groups(&order, roots, options.fuse)?;
+    let (groups, stored) = fuse::groups(&order, &roots, options.fuse)?;
     if !adapter.f16
         && let Some(t) = order.values().find(|t| t.dtype() == DType::F16 && stored.ids.contains(&t.id()))
     {
@@ -212,14 +226,9 @@ pub(crate) fn compile(
     let arenas: Vec<Vec<usize>> =
         updates.iter().filter(|u| u.packed).map(|u| u.states.iter().map(number).collect()).collect();
 
-    let mut targets = targets.iter();
     let writes = updates
         .iter()
-        .zip(&roots[outputs.len()..])
-        .map(|(u, value)| place::Write {
-            states: u.states.iter().map(|_| targets.next().expect("one for each state").id()).collect(),
-            value: stored.value(value),
-        })
+        .map(|u| place::Write { states: u.states.iter().map(Tensor::id).collect(), value: stored.value(&u.value) })
         .collect();
     let mut placer = place::Placer::new(values, &order, &inputs, &states, &arenas);
     let wanted: Vec<(u64, Value)> = roots[..outputs.len()]

@@ -134,16 +134,20 @@ impl Placer {
             self.slots.push((bytes, self.values[&id].label.clone()));
             self.fixed.insert(id, Place { base, offset: 0, bytes });
             let mut members: HashSet<u64> = HashSet::new();
+            // What the makers of members read: that cannot become a member either.
+            let mut read: HashSet<u64> = HashSet::new();
             for (&part, &offset) in g.inputs.iter().zip(offsets) {
                 let place =
                     Place { base, offset: offset * self.values[&part].dtype.size(), bytes: self.values[&part].bytes() };
                 // Its maker may write here unless it is placed elsewhere, or reads from this same buffer.
                 let maker = made.get(&part);
                 let free = !self.fixed.contains_key(&part) && !updated.contains(&part);
-                let clash = maker.is_none_or(|&m| reads[m].iter().any(|v| members.contains(v)));
+                let clash = read.contains(&part)
+                    || maker.is_none_or(|&m| reads[m].iter().any(|v| members.contains(v) || *v == part));
                 if free && !clash {
                     self.fixed.insert(part, place);
                     members.insert(part);
+                    read.extend(maker.iter().flat_map(|&&m| &reads[m]));
                 } else {
                     let (copy, group) = self.copy_of(part);
                     self.fixed.insert(copy, place);
