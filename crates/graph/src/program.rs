@@ -144,15 +144,16 @@ impl Program {
     fn bind(&self, state: &State) -> Result<Sequence, Error> {
         let mut slices = vec![];
         let mut arenas: HashMap<usize, Buffer> = HashMap::new();
+        let arena_bytes: Vec<usize> =
+            self.plan.arenas.iter().map(|members| compile::arena_layout(members, &self.plan.states).1 * 4).collect();
         for (leaf, place) in self.plan.states.iter().zip(place_of_states(&self.plan.states, &self.plan.arenas)) {
             let entry = state.entry_for(leaf)?;
             if let Base::Arena(a) = place.base {
                 // The state was laid out by another program: they must agree on what lies together.
                 let buffer = arenas.entry(a).or_insert_with(|| entry.slice.buffer.clone());
-                let (_, elements) = compile::arena_layout(&self.plan.arenas[a], &self.plan.states);
                 if !buffer.same(&entry.slice.buffer)
                     || entry.slice.offset != place.offset
-                    || buffer.bytes() < elements * 4
+                    || buffer.bytes() < arena_bytes[a]
                 {
                     return Err(Error::State {
                         name: leaf.name.clone(),

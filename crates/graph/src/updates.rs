@@ -3,6 +3,7 @@
 use crate::Tensor;
 use crate::ops::leaf::StateLeaf;
 use crate::ops::pack::offsets;
+use std::collections::{HashMap, HashSet};
 use wgrad_device::DType;
 
 /// State tensors and their new values, written at the end of a run. All new values are computed from old ones: no update
@@ -10,6 +11,8 @@ use wgrad_device::DType;
 #[derive(Clone, Debug, Default)]
 pub struct Updates {
     pub(crate) list: Vec<Update>,
+    /// Which update in the list writes the state of a name.
+    writers: HashMap<String, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,20 +86,22 @@ impl Updates {
     /// The same update again changes nothing; another value for the same state would leave open which one wins.
     #[track_caller]
     fn push(&mut self, update: Update) {
-        let names = |u: &Update| u.states.iter().map(|s| s.name().map(str::to_string)).collect::<Vec<_>>();
-        let new = names(&update);
-        if let Some(twice) = new.iter().enumerate().find_map(|(i, n)| new[..i].contains(n).then_some(n)) {
-            crate::fail("assign_pack", format!("\"{}\" is in the pack twice", twice.as_deref().unwrap_or_default()));
+        fn names(u: &Update) -> impl Iterator<Item = &str> {
+            u.states.iter().map(|s| s.name().unwrap_or_default())
         }
-        for u in &self.list {
-            let old = names(u);
-            if (&old, u.value.id(), u.packed) == (&new, update.value.id(), update.packed) {
+        let mut seen = HashSet::new();
+        if let Some(twice) = names(&update).find(|&n| !seen.insert(n)) {
+            crate::fail("assign_pack", format!("\"{twice}\" is in the pack twice"));
+        }
+        if let Some((name, &writer)) = names(&update).find_map(|n| Some((n, self.writers.get(n)?))) {
+            let old = &self.list[writer];
+            let same_value = (old.value.id(), old.packed) == (update.value.id(), update.packed);
+            if same_value && names(old).eq(names(&update)) {
                 return;
             }
-            if let Some(Some(name)) = new.iter().find(|n| old.contains(n)) {
-                crate::fail("assign", format!("\"{name}\" is given two new values"));
-            }
+            crate::fail("assign", format!("\"{name}\" is given two new values"));
         }
+        self.writers.extend(names(&update).map(|n| (n.to_string(), self.list.len())));
         self.list.push(update);
     }
 

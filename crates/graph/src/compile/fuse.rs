@@ -25,18 +25,19 @@ pub(super) fn groups(
     fused: bool,
 ) -> Result<(Vec<Group>, Stored), Error> {
     let mut forced: HashSet<u64> = HashSet::new();
-    // Whatever cannot be expressed inside a kernel is stored, and the decisions are made again. Each round stores at
-    // least one more, so this ends.
+    // Whatever cannot be expressed inside a kernel is stored, and the decisions are made again. Each round stores all that the
+    // last one found, so that the number of rounds does not grow with the program; at least one more, so this ends.
     loop {
         let stored = decide(order, wanted, &forced, fused);
-        match build(order, &stored) {
+        let more = match build(order, &stored) {
             Ok(groups) => return Ok((groups, stored)),
-            Err(more) => {
-                if !forced.insert(more) {
-                    let t = &order[&more];
-                    return Err(Error::Compile(format!("{} built at {} cannot be lowered", t.op().name(), t.site())));
-                }
-            }
+            Err(more) => more,
+        };
+        let before = forced.len();
+        forced.extend(&more);
+        if forced.len() == before {
+            let t = &order[&more[0]];
+            return Err(Error::Compile(format!("{} built at {} cannot be lowered", t.op().name(), t.site())));
         }
     }
 }
@@ -150,56 +151,48 @@ fn below_views(t: &Tensor) -> &Tensor {
     }
 }
 
-/// Makes a group for every stored value that is not a leaf; or names a value that has to be stored first.
-fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, u64> {
-    let mut groups = vec![];
+/// Makes a group for every stored value that is not a leaf; or names the values that have to be stored first.
+fn build(order: &BTreeMap<u64, Tensor>, stored: &Stored) -> Result<Vec<Group>, Vec<u64>> {
+    let (mut groups, mut missing) = (vec![], vec![]);
     for t in order.values().filter(|t| stored.ids.contains(&t.id())) {
-        let label = format!("{} at {}:{}", t.op().name(), t.site().file(), t.site().line());
-        let after = awaited(t, stored);
-        match t.op().lower() {
-            Lower::Input(_) | Lower::State(_) => {}
-            Lower::Pack(offsets) => {
-                let parts = t.inputs().iter().map(|i| stored.value(i)).collect();
-                groups.push(Group { label, inputs: parts, outputs: vec![t.id()], after, work: Work::Pack(offsets) });
-            }
-            Lower::Kernel(kernel) => {
-                let inputs = t.inputs().iter().map(|i| stored.value(i)).collect();
-                groups.push(Group { label, inputs, outputs: vec![t.id()], after, work: Work::Kernel(kernel) });
-            }
-            Lower::Contraction(spec) => groups.push(contraction(t, &spec, stored, label, after)?),
-            Lower::Reduce(op, axes) => {
-                let x = &t.inputs()[0];
-                let kept: Vec<usize> = (0..x.rank()).filter(|d| !axes.contains(d)).collect();
-                let dims: Vec<usize> = kept.iter().chain(axes).copied().collect();
-                let domain: Vec<usize> = dims.iter().map(|&d| x.shape()[d]).collect();
-                let mut map = IndexMap::identity(x.rank());
-                for (place, &d) in dims.iter().enumerate() {
-                    map.dims[d] = Affine::dim(x.rank(), place).into();
-                }
-                let mut b = Builder::new(stored, domain.clone());
-                let node = b.value(x, &map)?;
-                groups.push(Group {
-                    label,
-                    inputs: b.inputs,
-                    outputs: vec![t.id()],
-                    after,
-                    work: Work::Reduce { domain, kept: kept.len(), expr: b.expr, folds: vec![(op, node)] },
-                });
-            }
-            _ => {
-                let mut b = Builder::new(stored, t.shape().to_vec());
-                let node = b.compute(t, &IndexMap::identity(t.rank()))?;
-                groups.push(Group {
-                    label,
-                    inputs: b.inputs,
-                    outputs: vec![t.id()],
-                    after,
-                    work: Work::Map { domain: t.shape().to_vec(), expr: b.expr, nodes: vec![node] },
-                });
-            }
+        match group(t, stored) {
+            Ok(made) => groups.extend(made),
+            Err(more) => missing.push(more),
         }
     }
-    Ok(groups)
+    if missing.is_empty() { Ok(groups) } else { Err(missing) }
+}
+
+/// The group that makes a stored value, if it is not a leaf; or the value that has to be stored first.
+fn group(t: &Tensor, stored: &Stored) -> Result<Option<Group>, u64> {
+    let label = format!("{} at {}:{}", t.op().name(), t.site().file(), t.site().line());
+    let after = awaited(t, stored);
+    let own_inputs = || t.inputs().iter().map(|i| stored.value(i)).collect();
+    let (inputs, work) = match t.op().lower() {
+        Lower::Input(_) | Lower::State(_) => return Ok(None),
+        Lower::Pack(offsets) => (own_inputs(), Work::Pack(offsets)),
+        Lower::Kernel(kernel) => (own_inputs(), Work::Kernel(kernel)),
+        Lower::Contraction(spec) => contraction(t, &spec, stored)?,
+        Lower::Reduce(op, axes) => {
+            let x = &t.inputs()[0];
+            let kept: Vec<usize> = (0..x.rank()).filter(|d| !axes.contains(d)).collect();
+            let dims: Vec<usize> = kept.iter().chain(axes).copied().collect();
+            let domain: Vec<usize> = dims.iter().map(|&d| x.shape()[d]).collect();
+            let mut map = IndexMap::identity(x.rank());
+            for (place, &d) in dims.iter().enumerate() {
+                map.dims[d] = Affine::dim(x.rank(), place).into();
+            }
+            let mut b = Builder::new(stored, domain.clone());
+            let node = b.value(x, &map)?;
+            (b.inputs, Work::Reduce { domain, kept: kept.len(), expr: b.expr, folds: vec![(op, node)] })
+        }
+        _ => {
+            let mut b = Builder::new(stored, t.shape().to_vec());
+            let node = b.compute(t, &IndexMap::identity(t.rank()))?;
+            (b.inputs, Work::Map { domain: t.shape().to_vec(), expr: b.expr, nodes: vec![node] })
+        }
+    };
+    Ok(Some(Group { label, inputs, outputs: vec![t.id()], after, work }))
 }
 
 /// The stored values that this one's computation has to wait for because parts of it are computed again.
@@ -219,13 +212,7 @@ fn awaited(t: &Tensor, stored: &Stored) -> Vec<u64> {
     found
 }
 
-fn contraction(
-    t: &Tensor,
-    spec: &ContractionSpec,
-    stored: &Stored,
-    label: String,
-    after: Vec<u64>,
-) -> Result<Group, u64> {
+fn contraction(t: &Tensor, spec: &ContractionSpec, stored: &Stored) -> Result<(Vec<u64>, Work), u64> {
     let operand = |i: usize, map: &IndexMap, sub_axes: Vec<usize>| {
         let mut b = Builder::new(stored, sub_axes);
         let node = b.value(&t.inputs()[i], map)?;
@@ -250,13 +237,7 @@ fn contraction(
         output: t.dtype(),
         epilogue: None,
     };
-    Ok(Group {
-        label,
-        inputs: vec![a_value, b_value],
-        outputs: vec![t.id()],
-        after,
-        work: Work::Contraction { kernel: work, shape: t.shape().to_vec() },
-    })
+    Ok((vec![a_value, b_value], Work::Contraction { kernel: work, shape: t.shape().to_vec() }))
 }
 
 /// Joins groups: work on one value with the work that made it, and work of equal extents on shared values.

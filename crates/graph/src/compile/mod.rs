@@ -22,6 +22,7 @@ pub(crate) use checks::IndexCheck;
 pub use dump::Dump;
 pub(crate) use dump::megabytes;
 pub(crate) use place::arena_layout;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use wgrad_device::kernels::{Contraction, Map, Reduce, ReduceOp, Reduction};
@@ -221,8 +222,8 @@ pub(crate) fn compile(
         })
         .collect();
     // State tensors that are written as a pack lie together. Each is written once, so no two packs overlap.
-    let number =
-        |t: &Tensor| states.iter().position(|s| Some(s.name.as_str()) == t.name()).expect("every state is a leaf");
+    let numbers: HashMap<&str, usize> = states.iter().enumerate().map(|(i, s)| (s.name.as_str(), i)).collect();
+    let number = |t: &Tensor| numbers[t.name().expect("states have names")];
     let arenas: Vec<Vec<usize>> =
         updates.iter().filter(|u| u.packed).map(|u| u.states.iter().map(number).collect()).collect();
 
@@ -270,20 +271,28 @@ pub(crate) fn place_of_states(states: &[Leaf], arenas: &[Vec<usize>]) -> Vec<Pla
 /// The leaves by kind, in the order in which they were declared. Leaves of one name must agree.
 fn leaves(order: &BTreeMap<u64, Tensor>) -> Result<(Vec<Leaf>, Vec<Leaf>), Error> {
     let (mut inputs, mut states): (Vec<Leaf>, Vec<Leaf>) = (vec![], vec![]);
+    let (mut input_names, mut state_names): (HashMap<&str, usize>, HashMap<&str, usize>) = Default::default();
     for t in order.values() {
-        let (list, leaf) = match t.op().lower() {
-            Lower::Input(i) => {
-                (&mut inputs, Leaf { name: i.name.clone(), shape: i.shape.clone(), dtype: i.dtype, init: None })
-            }
+        let (list, names, leaf) = match t.op().lower() {
+            Lower::Input(i) => (
+                &mut inputs,
+                &mut input_names,
+                Leaf { name: i.name.clone(), shape: i.shape.clone(), dtype: i.dtype, init: None },
+            ),
             Lower::State(s) => (
                 &mut states,
+                &mut state_names,
                 Leaf { name: s.name.clone(), shape: s.shape.clone(), dtype: s.dtype, init: Some(s.init.clone()) },
             ),
             _ => continue,
         };
-        match list.iter().find(|l| l.name == leaf.name) {
-            None => list.push(leaf),
-            Some(l) => {
+        match names.entry(t.name().expect("leaves have names")) {
+            Entry::Vacant(place) => {
+                place.insert(list.len());
+                list.push(leaf);
+            }
+            Entry::Occupied(place) => {
+                let l = &list[*place.get()];
                 return Err(Error::Compile(format!(
                     "\"{}\" is declared as {} {:?} and as {} {:?}",
                     l.name, l.dtype, l.shape, leaf.dtype, leaf.shape

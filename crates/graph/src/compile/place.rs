@@ -7,7 +7,7 @@ use super::{Base, Group, Leaf, Place, Step, Value, Work, lower, place_of_states}
 use crate::op::Lower;
 use crate::ops::pack;
 use crate::{Error, Tensor};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use wgrad_device::kernels::Map;
 use wgrad_device::{Access, Adapter, AdapterKind, DType, Expr, ExprNode, Kernel};
@@ -34,25 +34,27 @@ pub(super) struct Placer {
 }
 
 impl Placer {
-    pub fn new(
+    pub fn new<'a>(
         values: HashMap<u64, Value>,
         order: &BTreeMap<u64, Tensor>,
-        inputs: &[Leaf],
-        states: &[Leaf],
+        inputs: &'a [Leaf],
+        states: &'a [Leaf],
         arenas: &[Vec<usize>],
     ) -> Placer {
         let mut fixed = HashMap::new();
         let places = place_of_states(states, arenas);
+        let numbers = |list: &'a [Leaf]| -> HashMap<&'a str, usize> {
+            list.iter().enumerate().map(|(i, l)| (l.name.as_str(), i)).collect()
+        };
+        let (inputs, states) = (numbers(inputs), numbers(states));
         for (&id, t) in order {
             let Some(name) = t.name() else { continue };
             let bytes = values[&id].bytes();
-            if matches!(t.op().lower(), Lower::Input(_)) {
-                let i = inputs.iter().position(|l| l.name == name).expect("listed");
-                fixed.insert(id, Place { base: Base::Input(i), offset: 0, bytes });
-                continue;
-            }
-            let s = states.iter().position(|l| l.name == name).expect("listed");
-            fixed.insert(id, places[s]);
+            let place = match t.op().lower() {
+                Lower::Input(_) => Place { base: Base::Input(inputs[name]), offset: 0, bytes },
+                _ => places[states[name]],
+            };
+            fixed.insert(id, place);
         }
         Placer { values, fixed, slots: vec![], next_id: u64::MAX }
     }
@@ -81,25 +83,24 @@ impl Placer {
     ) -> Result<Placed, Error> {
         let written: HashSet<Base> = writes.iter().flat_map(|w| &w.states).map(|s| self.fixed[s].base).collect();
         let groups = self.place_packs(groups, &writes);
-        let groups = self.place_writes(groups, writes);
-        let mut groups = groups;
+        let mut groups = self.place_writes(groups, writes);
         // An output that is a state tensor's old value must not be read after the new one is written.
+        let made: HashSet<u64> = groups.iter().flat_map(|g| &g.outputs).copied().collect();
+        let mut copies = vec![];
         let outputs: Vec<(u64, Value)> = outputs
             .iter()
             .map(|(v, info)| {
-                let is_old = |v: &u64| {
-                    self.fixed.get(v).is_some_and(|p| written.contains(&p.base))
-                        && !groups.iter().any(|g| g.outputs.contains(v))
-                };
-                if is_old(v) {
+                let is_old = self.fixed.get(v).is_some_and(|p| written.contains(&p.base)) && !made.contains(v);
+                if is_old {
                     let (id, group) = self.copy_of(*v);
-                    groups.insert(0, group);
+                    copies.push(group);
                     (id, info.clone())
                 } else {
                     (*v, info.clone())
                 }
             })
             .collect();
+        groups.splice(0..0, copies);
         let kept: HashSet<u64> = outputs.iter().map(|(v, _)| *v).collect();
         let steps = self.share_slots(adapter, &groups, &kept, poison);
         let outputs = outputs
@@ -171,6 +172,13 @@ impl Placer {
 
     /// Settles which values are written straight to the state, and adds copies for the others at the end.
     fn place_writes(&mut self, mut groups: Vec<Group>, writes: Vec<Write>) -> Vec<Group> {
+        // Who makes each value, and which group is the last to read from each buffer that is placed already.
+        let made: HashMap<u64, usize> =
+            groups.iter().enumerate().flat_map(|(i, g)| g.outputs.iter().map(move |o| (*o, i))).collect();
+        let mut last_read: HashMap<Base, usize> = HashMap::new();
+        for (i, g) in groups.iter().enumerate() {
+            last_read.extend(g.inputs.iter().filter_map(|v| Some((self.fixed.get(v)?.base, i))));
+        }
         // Copies of old values first, then copies into place: no write sees another.
         let (mut early, mut late) = (vec![], vec![]);
         for w in writes {
@@ -180,7 +188,9 @@ impl Placer {
             } else {
                 Place { base: first.base, offset: 0, bytes: self.values[&w.value].bytes() }
             };
-            if self.may_write(&groups, &w, target) {
+            let maker = made.get(&w.value).copied();
+            let read_later = last_read.get(&target.base).copied() > maker;
+            if !read_later && maker.is_some_and(|m| self.may_write(&groups[m], &w, target)) {
                 self.fixed.insert(w.value, target);
                 continue;
             }
@@ -199,19 +209,14 @@ impl Placer {
         groups
     }
 
-    /// Whether the maker of a value may write it over the old state: nobody may read that afterwards, and the maker itself
-    /// only in place.
-    fn may_write(&self, groups: &[Group], w: &Write, target: Place) -> bool {
-        let Some(maker) = groups.iter().position(|g| g.outputs.contains(&w.value)) else { return false };
+    /// Whether the maker of a value may write it over the old state, which nobody reads afterwards: only in place, if it reads
+    /// that itself.
+    fn may_write(&self, maker: &Group, w: &Write, target: Place) -> bool {
         if self.fixed.contains_key(&w.value) {
             return false;
         }
         let reads_old = |v: &u64| self.fixed.get(v).is_some_and(|p| p.base == target.base);
-        if groups[maker + 1..].iter().any(|g| g.inputs.iter().any(reads_old)) {
-            return false;
-        }
-        let maker = &groups[maker];
-        let output = maker.outputs.iter().position(|v| *v == w.value).expect("found above");
+        let output = maker.outputs.iter().position(|v| *v == w.value).expect("it is the maker");
         let old: Vec<usize> = (0..maker.inputs.len()).filter(|&i| reads_old(&maker.inputs[i])).collect();
         match old[..] {
             [] => true,
@@ -235,7 +240,7 @@ impl Placer {
             last_use.insert(*v, usize::MAX);
         });
         let own = self.slots.len();
-        let mut free: Vec<usize> = vec![];
+        let mut free: BTreeSet<(usize, usize)> = BTreeSet::new();
         let mut steps: Vec<Step> = vec![];
         let mut poisoned: Vec<(usize, usize)> = vec![]; // after how many steps, which slot
         for (at, g) in groups.iter().enumerate() {
@@ -302,29 +307,35 @@ impl Placer {
                 }
             }
             poisoned.extend(taken.iter().map(|&s| (steps.len(), s)));
-            free.extend(taken);
+            free.extend(taken.into_iter().map(|s| (self.slots[s].0, s)));
         }
         if poison {
             let all = (own..self.slots.len()).map(|s| (0, s));
-            for (after, slot) in all.chain(poisoned).collect::<Vec<_>>().into_iter().rev() {
-                steps.insert(after, self.poison(slot));
+            let mut poisoned = all.chain(poisoned).peekable();
+            let mut kernels = steps.into_iter();
+            steps = vec![];
+            for after in 0.. {
+                while let Some((_, slot)) = poisoned.next_if(|p| p.0 == after) {
+                    steps.push(self.poison(slot));
+                }
+                let Some(step) = kernels.next() else { break };
+                steps.push(step);
             }
         }
         steps
     }
 
-    /// A free slot that fits best (the smallest that is large enough, else the largest, made larger), or a new one.
-    fn take(&mut self, free: &mut Vec<usize>, bytes: usize, label: String) -> usize {
-        let slots = &self.slots;
-        let fitting = (0..free.len()).filter(|&i| slots[free[i]].0 >= bytes).min_by_key(|&i| slots[free[i]].0);
-        let best = fitting.or_else(|| (0..free.len()).max_by_key(|&i| slots[free[i]].0));
+    /// A slot that fits best (the smallest that is large enough, else the largest, made larger) of those free, which are listed
+    /// with their sizes; or a new one.
+    fn take(&mut self, free: &mut BTreeSet<(usize, usize)>, bytes: usize, label: String) -> usize {
+        let best = free.range((bytes, 0)..).next().or(free.last()).copied();
         match best {
-            Some(i) => {
-                let slot = free.swap_remove(i);
-                if self.slots[slot].0 < bytes {
-                    self.slots[slot] = (bytes, label);
+            Some(slot) => {
+                free.remove(&slot);
+                if slot.0 < bytes {
+                    self.slots[slot.1] = (bytes, label);
                 }
-                slot
+                slot.1
             }
             None => {
                 self.slots.push((bytes, label));
