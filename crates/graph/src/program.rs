@@ -143,17 +143,20 @@ impl Program {
     /// The launches with the memory of this program and of `state`.
     fn bind(&self, state: &State) -> Result<Sequence, Error> {
         let mut slices = vec![];
-        let mut arenas: HashMap<usize, Buffer> = HashMap::new();
+        // Where each begins: it may be part of a larger one.
+        let mut arenas: HashMap<usize, (Buffer, usize)> = HashMap::new();
         let arena_bytes: Vec<usize> =
             self.plan.arenas.iter().map(|members| compile::arena_layout(members, &self.plan.states).1 * 4).collect();
         for (leaf, place) in self.plan.states.iter().zip(place_of_states(&self.plan.states, &self.plan.arenas)) {
             let entry = state.entry_for(leaf)?;
             if let Base::Arena(a) = place.base {
                 // The state was laid out by another program: they must agree on what lies together.
-                let buffer = arenas.entry(a).or_insert_with(|| entry.slice.buffer.clone());
+                let (buffer, start) = arenas
+                    .entry(a)
+                    .or_insert_with(|| (entry.slice.buffer.clone(), entry.slice.offset.saturating_sub(place.offset)));
                 if !buffer.same(&entry.slice.buffer)
-                    || entry.slice.offset != place.offset
-                    || buffer.bytes() < arena_bytes[a]
+                    || entry.slice.offset != *start + place.offset
+                    || buffer.bytes() < *start + arena_bytes[a]
                 {
                     return Err(Error::State {
                         name: leaf.name.clone(),
@@ -169,7 +172,10 @@ impl Program {
             Base::Input(i) => Slice { buffer: self.inputs[i].clone(), offset: p.offset, bytes: p.bytes },
             Base::Slot(i) => Slice { buffer: self.slots[i].clone(), offset: p.offset, bytes: p.bytes },
             Base::State(i) => slices[i].clone(),
-            Base::Arena(a) => Slice { buffer: arenas[&a].clone(), offset: p.offset, bytes: p.bytes },
+            Base::Arena(a) => {
+                let (buffer, start) = &arenas[&a];
+                Slice { buffer: buffer.clone(), offset: start + p.offset, bytes: p.bytes }
+            }
         };
         let launches = self
             .plan

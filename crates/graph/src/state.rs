@@ -75,17 +75,27 @@ impl State {
     fn add_packed(&mut self, members: &[(&Leaf, Place)], bytes: usize) -> Result<(), Error> {
         let found: Vec<Option<&Entry>> = members.iter().map(|(l, _)| self.entries.get(&l.name)).collect();
         if let Some(Some(first)) = found.first() {
-            let lies = |e: &Entry, p: &Place| e.slice.buffer.same(&first.slice.buffer) && e.slice.offset == p.offset;
+            // As part of a larger pack too.
+            let base = first.slice.offset.saturating_sub(members[0].1.offset);
+            let lies =
+                |e: &Entry, p: &Place| e.slice.buffer.same(&first.slice.buffer) && e.slice.offset == base + p.offset;
             let there = found.iter().zip(members).all(|(e, (_, p))| e.is_some_and(|e| e.packed && lies(e, p)));
-            if there && first.slice.buffer.bytes() >= bytes {
+            if there && first.slice.buffer.bytes() >= base + bytes {
                 return Ok(());
             }
         }
-        if let Some(i) = found.iter().position(|e| e.is_some_and(|e| e.packed)) {
-            return Err(Error::State {
-                name: members[i].0.name.clone(),
-                reason: "it is packed with other tensors than this program packs it with".into(),
-            });
+        // Other packs may become parts of this one, whole and as they are.
+        let new: BTreeMap<&str, &Place> = members.iter().map(|(l, p)| (l.name.as_str(), p)).collect();
+        for ((leaf, place), old) in members.iter().zip(&found) {
+            let Some(old) = old.filter(|e| e.packed) else { continue };
+            let others = self.entries.iter().filter(|(_, e)| e.slice.buffer.same(&old.slice.buffer));
+            let mut moved = others.map(|(name, e)| Some((new.get(name.as_str())?.offset, e.slice.offset)));
+            if !moved.all(|o| o.is_some_and(|(to, from)| to + old.slice.offset == place.offset + from)) {
+                return Err(Error::State {
+                    name: leaf.name.clone(),
+                    reason: "it is packed with other tensors than this program packs it with".into(),
+                });
+            }
         }
         let buffer = self.device.alloc(bytes, "packed state")?;
         for (leaf, place) in members {

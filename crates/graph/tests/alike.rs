@@ -102,3 +102,44 @@ fn makers_that_read_other_members_write_elsewhere() {
         }
     }
 }
+
+/// Two networks that are updated together by one program and apart by others (a GAN's steps), whichever comes first.
+#[test]
+fn programs_may_update_parts_of_a_pack() {
+    let x = Tensor::input("x", [4], DType::F32);
+    let updates = |networks: &[&str], by: f64| {
+        let mut all = Updates::new();
+        for (n, (network, layer)) in networks.iter().flat_map(|w| ["0", "1"].map(|l| (w, l))).enumerate() {
+            for (i, name) in ["mean", "variance"].into_iter().enumerate() {
+                let state = Tensor::state(format!("{network}.{layer}.{name}"), [3], DType::F32, Init::Constant(1.0));
+                let new = (x.reshape([4, 1]) * Tensor::full([3], n as f32 + 1.5)).sum(&[0]).mul_scalar(0.25);
+                all.assign(&state, &(state.mul_scalar(by + i as f64) + new));
+            }
+        }
+        all
+    };
+    let device = Device::cpu();
+    let compile = |updates: &Updates| Program::compile(&device, &[], updates).unwrap();
+    let steps = [(&["d"][..], 0.5), (&["d", "g"], 0.25), (&["g"], 2.0)].map(|(n, by)| compile(&updates(n, by)));
+    let x = [0.5f32, -1.25, 2.0, 0.75];
+    let run = |order: [usize; 3], added: [usize; 3]| {
+        let mut state = State::init(&device, &steps[added[0]], 0).unwrap();
+        added[1..].iter().for_each(|&p| state.add(&steps[p]).unwrap());
+        for _ in 0..2 {
+            order.iter().for_each(|&p| drop(steps[p].run(&mut state, &[("x", Data::F32(&x))]).unwrap()));
+        }
+        let names: Vec<String> = state.tensors().map(|(n, ..)| n.to_string()).collect();
+        let mut all: Vec<(String, Vec<f32>)> = names.iter().map(|n| (n.clone(), state.f32(n).unwrap())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    };
+    let first = run([0, 1, 2], [0, 1, 2]);
+    assert_eq!(first.len(), 8);
+    for added in [[0, 2, 1], [1, 0, 2], [2, 1, 0], [2, 0, 1], [1, 2, 0]] {
+        assert_eq!(run([0, 1, 2], added), first, "{added:?}");
+    }
+    // Two networks that lie in one pack with others between them are no pack of their own.
+    let mut state = State::init(&device, &compile(&updates(&["a", "b", "c"], 1.0)), 0).unwrap();
+    let error = state.add(&compile(&updates(&["a", "c"], 1.0))).unwrap_err().to_string();
+    assert!(error.contains("packed with other tensors"), "{error}");
+}

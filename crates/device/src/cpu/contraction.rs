@@ -56,7 +56,7 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     };
     let epilogue = c.epilogue.as_ref().map(|e| {
         let domain = [&c.batch[..], &c.m, &c.n].concat();
-        Interpreter::new(e.expr.clone(), domain, vec![e.output], Interpreter::sources(io, 2, &e.inputs))
+        Interpreter::new(e.expr.clone(), domain, e.outputs.clone(), Interpreter::sources(io, 2, &e.inputs))
     });
     let by_image = matches!(form, Form::Shifted(_));
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n), by_image };
@@ -73,15 +73,16 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     };
     let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least).max(1));
     // Sums grow in place, in f32: what is stored as f16 passes through f32 memory, as one part.
-    if splits == 1 && c.output == DType::F32 {
+    if splits == 1 && c.outputs().iter().all(|&t| t == DType::F32) {
         let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
+        let others = &Others((1..c.outputs().len()).map(|o| io.output(o).0).collect());
         run_tasks(blocks.count(), |tasks| {
             let mut scratch = Scratch::new(epilogue.as_ref());
             for t in tasks {
                 let block = blocks.get(t);
                 let base = c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(block.batch, &c.batch));
                 work.block(&block, 0..terms, &target, base as isize, &mut scratch);
-                scratch.finish(&block, &target, base as isize, [m, n]);
+                scratch.finish(&block, &target, others, base as isize, [m, n]);
             }
         });
         return;
@@ -231,6 +232,12 @@ pub(super) struct Target {
 // SAFETY: tasks write disjoint blocks.
 unsafe impl Sync for Target {}
 
+/// Where outputs begin that are laid out as C is.
+struct Others(Vec<*mut f32>);
+
+// SAFETY: as above.
+unsafe impl Sync for Others {}
+
 impl Target {
     /// Adds the pieces that columns `range` make up, the first at column `at` of a tile.
     pub fn pieces(&self, range: Range<usize>, at: usize, pieces: &mut Vec<Piece>) {
@@ -247,9 +254,15 @@ impl Target {
     /// Adds `values` to (or, first, stores them at) row `i`, columns from `j`.
     #[inline(always)]
     pub fn put(&self, base: isize, i: usize, j: usize, values: &[f32], first: bool) {
+        self.put_at(self.to, base, i, j, values, first);
+    }
+
+    /// As `put`, to another matrix that is laid out as this one.
+    #[inline(always)]
+    fn put_at(&self, to: *mut f32, base: isize, i: usize, j: usize, values: &[f32], first: bool) {
         // SAFETY: the writer's range is inside the output, and no other task writes this block.
         unsafe {
-            let row = self.to.offset(base + self.rows[i]);
+            let row = to.offset(base + self.rows[i]);
             let columns = &self.columns[j..j + values.len()];
             let dense = columns[values.len() - 1] - columns[0] == values.len() as isize - 1;
             if dense {
@@ -285,7 +298,7 @@ impl Scratch<'_> {
     }
 
     /// Applies the epilogue to a finished block.
-    fn finish(&mut self, block: &Block, target: &Target, base: isize, [m, n]: [usize; 2]) {
+    fn finish(&mut self, block: &Block, target: &Target, others: &Others, base: isize, [m, n]: [usize; 2]) {
         let Some((it, _)) = self.epilogue else { return };
         let mut values = [0f32; BLOCK];
         for i in block.rows.clone() {
@@ -298,6 +311,10 @@ impl Scratch<'_> {
                 }
                 self.apply(at, &mut values[..len]);
                 target.put(base, i, j, &values[..len], true);
+                for (o, &to) in others.0.iter().enumerate() {
+                    self.output(o + 1, &mut values[..len]);
+                    target.put_at(to, base, i, j, &values[..len], true);
+                }
             }
         }
     }
@@ -307,7 +324,13 @@ impl Scratch<'_> {
         let Some((it, state)) = &mut self.epilogue else { return };
         state.give(it, values);
         state.evaluate(it, at, values.len());
-        let words = state.output(it, 0, values.len());
+        self.output(0, values);
+    }
+
+    /// Results of output `o`, once they are there.
+    fn output(&mut self, o: usize, values: &mut [f32]) {
+        let Some((it, state)) = &mut self.epilogue else { return };
+        let words = state.output(it, o, values.len());
         values.iter_mut().zip(words).for_each(|(v, w)| *v = f32::from_bits(*w));
     }
 }
@@ -323,9 +346,13 @@ fn add_parts(
 ) {
     let (m, n, size) = (blocks.m, blocks.n, parts.len() / splits);
     let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
+    let outputs = c.outputs();
+    let others = Others((0..outputs.len()).map(|o| io.output(o).0).collect());
+    let others = &others;
     run_tasks(blocks.batch * m, |tasks| {
         let mut scratch = Scratch::new(epilogue);
         let mut sum = vec![0f32; n];
+        let mut more = vec![vec![0f32; n]; outputs.len() - 1];
         for t in tasks {
             let (batch, i) = (t / m, t % m);
             sum.copy_from_slice(&parts[t * n..(t + 1) * n]);
@@ -335,14 +362,21 @@ fn add_parts(
             }
             for (piece, j) in sum.chunks_mut(BLOCK).zip((0..n).step_by(BLOCK)) {
                 scratch.apply(t * n + j, piece);
+                for (o, values) in more.iter_mut().enumerate() {
+                    scratch.output(o + 1, &mut values[j..j + piece.len()]);
+                }
             }
             let base = (c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(batch, &c.batch))) as isize;
-            if c.output == DType::F16 {
-                // SAFETY: as in `put`.
-                let row = unsafe { target.to.cast::<f16>().offset(base + target.rows[i]) };
-                sum.iter().zip(&target.columns).for_each(|(&v, &at)| unsafe { *row.offset(at) = f16::from_f32(v) });
-            } else {
-                target.put(base, i, 0, &sum, true);
+            for (o, &dtype) in outputs.iter().enumerate() {
+                let (to, values) = (others.0[o], if o == 0 { &sum } else { &more[o - 1] });
+                if dtype == DType::F16 {
+                    // SAFETY: as in `put`.
+                    let row = unsafe { to.cast::<f16>().offset(base + target.rows[i]) };
+                    let places = values.iter().zip(&target.columns);
+                    places.for_each(|(&v, &at)| unsafe { *row.offset(at) = f16::from_f32(v) });
+                } else {
+                    target.put_at(to, base, i, 0, values, true);
+                }
             }
         }
     });

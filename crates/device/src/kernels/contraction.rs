@@ -19,13 +19,14 @@ pub type Reader = Access;
 pub struct Epilogue {
     /// The expression.
     pub expr: Expr,
-    /// The node that is stored; its type is that of C.
-    pub output: ExprId,
+    /// The nodes that are stored: the first is C and has its type, others are outputs of their own, laid out as C is. (What a
+    /// gradient needs of a value, say: the sum, beside the activation of it.)
+    pub outputs: Vec<ExprId>,
     /// The types of the expression's inputs.
     pub inputs: Vec<DType>,
 }
 
-/// See the module's comment. Input 0 is A, input 1 is B, the output is C. Each is f32 or f16; products are summed in f32.
+/// See the module's comment. Input 0 is A, input 1 is B, the output is C, and what else the epilogue stores. Each is f32 or f16; products are summed in f32.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Contraction {
     /// What it stands for in profiles: `matmul`, `conv2d`, ...
@@ -92,6 +93,32 @@ impl Contraction {
         self
     }
 
+    /// The same contraction with the sub-axes of C cut so that each lies within one dimension of C seen as a dense tensor of
+    /// this `shape`; or `None` if one would have to be cut in the middle of an element of another dimension.
+    pub fn cut(mut self, shape: &[usize]) -> Option<Contraction> {
+        let steps = crate::row_major_strides(shape);
+        let mut first = 0;
+        for axis in [Axis::Batch, Axis::M, Axis::N] {
+            let mut d = 0;
+            while d < self.extents(axis).len() {
+                let (n, step) = (self.extents(axis)[d], self.c.strides[first + d]);
+                let inside = |s: &&i64| step < **s && **s < step * n as i64;
+                match steps.iter().filter(inside).max() {
+                    Some(s) if s % step != 0 || step * n as i64 % s != 0 => return None,
+                    Some(s) => {
+                        let inner = s / step;
+                        self.strides(axis, d).into_iter().for_each(|(all, at)| all.insert(at, all[at] * inner));
+                        self.extents_mut(axis)[d] = inner as usize;
+                        self.extents_mut(axis).insert(d, n / inner as usize);
+                    }
+                    None => d += 1,
+                }
+            }
+            first += d;
+        }
+        Some(self)
+    }
+
     fn extents(&self, axis: Axis) -> &Vec<usize> {
         match axis {
             Axis::Batch => &self.batch,
@@ -135,6 +162,14 @@ impl Contraction {
         all
     }
 
+    /// The types of the outputs: C's, and those of what else the epilogue stores.
+    pub fn outputs(&self) -> Vec<DType> {
+        match &self.epilogue {
+            Some(e) => e.outputs.iter().map(|&o| e.expr.dtypes[o]).collect(),
+            None => vec![self.output],
+        }
+    }
+
     /// Batch count, rows, columns and inner extent.
     pub fn sizes(&self) -> (usize, usize, usize, usize) {
         let p = |v: &[usize]| v.iter().product();
@@ -173,7 +208,7 @@ impl Kernel for Contraction {
         Cost {
             flops: 2.0 * b as f64 * m as f64 * n as f64 * k as f64,
             // A tight bound would need each operand's own size; the three matrices are close enough for a profile.
-            bytes: (self.output.size() * b * m * n) as f64
+            bytes: (self.outputs().iter().map(|t| t.size()).sum::<usize>() * b * m * n) as f64
                 + (self.operands[0].size() * b * m * k) as f64
                 + (self.operands[1].size() * b * k * n) as f64,
         }

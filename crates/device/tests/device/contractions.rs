@@ -157,6 +157,17 @@ impl Conv {
     }
 }
 
+/// As [`with_epilogue`], storing the scaled sum too, before it, where that is not below 1/2 (near 0 terms cancel).
+fn with_sum(c: Contraction) -> Contraction {
+    let mut c = with_epilogue(c);
+    let e = c.epilogue.as_mut().expect("just made");
+    let scaled = e.expr.nodes.iter().position(|n| matches!(n, ExprNode::Binary(Binary::Mul, ..))).expect("it scales");
+    let half = constant(&mut e.expr, 0.5);
+    let stored = e.expr.push(ExprNode::Binary(Binary::Max, scaled, half), DType::F32);
+    e.outputs.insert(0, stored);
+    c
+}
+
 /// Adds a bias along m, scales, and cuts off at 0.
 fn with_epilogue(mut c: Contraction) -> Contraction {
     let rank = c.batch.len() + c.m.len() + c.n.len();
@@ -171,7 +182,7 @@ fn with_epilogue(mut c: Contraction) -> Contraction {
     let biased = expr.push(ExprNode::Binary(Binary::Add, scaled, bias), DType::F32);
     let joined = expr.push(ExprNode::Binary(Binary::Add, biased, residual), DType::F32);
     let output = expr.push(ExprNode::Binary(Binary::Max, joined, zero), DType::F32);
-    c.epilogue = Some(Epilogue { expr, output, inputs: vec![DType::F32, DType::F32] });
+    c.epilogue = Some(Epilogue { expr, outputs: vec![output], inputs: vec![DType::F32, DType::F32] });
     c
 }
 
@@ -240,6 +251,11 @@ pub fn samples() -> Vec<Sample> {
         c: affine(&[2 * 10 * 20, 10 * 20, 2 * 20, 20, 1]),
         ..matmul(10, 20, 12, false, false)
     };
+    add("matmul, two outputs", with_sum(matmul(33, 20, 12, false, true)));
+    add("matmul, two outputs, large", with_sum(matmul(65, 150, 40, false, false)));
+    add("matmul, split, two outputs", with_sum(matmul(6, 70, 1100, true, false)));
+    add("matmul, tall, two outputs", with_sum(matmul(150, 20, 23, true, false)));
+    add("matmul of nothing, two outputs", with_sum(matmul(5, 7, 0, false, false)));
     add("matmul, batched", batched.clone());
     add("matmul, batched, epilogue", with_epilogue(batched));
     let conv =
@@ -253,11 +269,14 @@ pub fn samples() -> Vec<Sample> {
         add(&format!("conv, {name}, weight gradient"), conv.weight_gradient());
     }
     add("conv, epilogue", with_epilogue(conv.forward()));
+    add("conv, two outputs", with_sum(conv.forward()));
+    add("depthwise, two outputs", with_sum(depthwise.forward()));
     add("conv, weight gradient, split", Conv { images: 8, ..conv }.weight_gradient());
     let wide = Conv { images: 3, channels: [36, 36], ..conv };
     for (name, c) in [
         ("matmul, f16", matmul(65, 67, 33, false, true)),
         ("matmul, f16, split", matmul(10, 12, 1500, false, false)),
+        ("matmul, f16, two outputs", with_sum(matmul(33, 21, 12, true, false))),
         ("matmul, f16, epilogue", with_epilogue(matmul(33, 21, 12, true, false))),
         ("matmul, f16, split, epilogue", with_epilogue(matmul(6, 70, 1100, true, false))),
         ("matmul of nothing, f16", matmul(5, 7, 0, false, false)),

@@ -230,7 +230,7 @@ pub fn outputs(sample: &Sample, inputs: &[Vec<u8>]) -> Vec<Vec<Value>> {
             }
             outputs
         }
-        Work::Contraction(c) => vec![contraction(c, &inputs, &types)],
+        Work::Contraction(c) => contraction(c, &inputs, &types),
     }
 }
 
@@ -276,9 +276,10 @@ fn fold(op: ReduceOp, column: &[Value], dtype: DType) -> Value {
     .held(dtype)
 }
 
-fn contraction(c: &Contraction, inputs: &[Vec<Value>], types: &[DType]) -> Vec<Value> {
+fn contraction(c: &Contraction, inputs: &[Vec<Value>], types: &[DType]) -> Vec<Vec<Value>> {
     let (b, m, n, _) = c.sizes();
-    let mut out = vec![Value::F(f64::NAN); b * m * n];
+    let stored = c.outputs();
+    let mut outputs = vec![vec![Value::F(f64::NAN); b * m * n]; stored.len()];
     for bi in indices(&c.batch) {
         for mi in indices(&c.m) {
             for ni in indices(&c.n) {
@@ -290,14 +291,18 @@ fn contraction(c: &Contraction, inputs: &[Vec<Value>], types: &[DType]) -> Vec<V
                     sum += a * b;
                 }
                 let index = [&bi[..], &mi, &ni].concat();
+                let mut values = vec![sum];
                 if let Some(e) = &c.epilogue {
-                    sum = eval(&e.expr, &index, &inputs[2..], &types[2..], sum)[e.output].f();
+                    let all = eval(&e.expr, &index, &inputs[2..], &types[2..], sum);
+                    values = e.outputs.iter().map(|&o| all[o].f()).collect();
                 }
-                out[c.c.at(&index) as usize] = Value::F(sum).held(c.output);
+                for (out, (&value, &dtype)) in outputs.iter_mut().zip(values.iter().zip(&stored)) {
+                    out[c.c.at(&index) as usize] = Value::F(value).held(dtype);
+                }
             }
         }
     }
-    out
+    outputs
 }
 
 #[test]

@@ -7,6 +7,7 @@ use wgrad_device::kernels::{Contraction, Map, Reduce};
 use wgrad_device::{DType, Expr, ExprNode, Kernel};
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // there are few
 pub enum Work {
     Map(Map),
     Reduce(Reduce),
@@ -56,7 +57,7 @@ impl Sample {
             Work::Reduce(k) => (0..k.outputs.len()).map(|o| (k.output_dtype(o), k.kept())).collect(),
             Work::Contraction(k) => {
                 let (b, m, n, _) = k.sizes();
-                vec![(k.output, b * m * n)]
+                k.outputs().into_iter().map(|t| (t, b * m * n)).collect()
             }
         }
     }

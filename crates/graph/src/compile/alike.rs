@@ -29,13 +29,15 @@ pub(super) fn join(updates: Vec<Update>) -> Vec<Update> {
     let mut groups: Vec<Vec<usize>> = alike.into_values().filter(|g| g.len() > 1).collect();
     groups.sort_unstable();
     for mut group in groups {
-        let last_name = |i: &usize| {
+        // Networks one after the other, since another program may update one of them only, and its pack must be a part of this
+        // one. Then what has one name in different layers, which mostly has one constant too. (Not by the constants
+        // themselves: those depend on the batch, and programs of different batches share a state.)
+        let names = |i: &usize| {
             let name = updates[*i].as_ref().and_then(|u| u.states[0].name()).unwrap_or_default();
-            name.rsplit('.').next().unwrap_or_default().to_string()
+            let end = |part: Option<&str>| part.unwrap_or_default().to_string();
+            (end(name.split('.').next()), end(name.rsplit('.').next()))
         };
-        // What has one name in different layers mostly has one constant too. Not by the constants themselves: those depend on
-        // the batch, and programs of different batches share a state, so its layout must not.
-        group.sort_by_cached_key(last_name);
+        group.sort_by_cached_key(names);
         let members: Vec<&Update> = group.iter().filter_map(|&i| updates[i].as_ref()).collect();
         if let Some(joined) = pack(&members) {
             group.iter().for_each(|&i| updates[i] = None);

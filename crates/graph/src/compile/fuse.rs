@@ -1,13 +1,13 @@
 //! Decides which values are stored and which are computed where they are used, and makes the groups that become kernels.
 
+use super::epilogue::into_contraction;
 use super::expression::{Builder, Stored};
 use super::{Group, Work};
 use crate::op::{ContractionSpec, IndexMap, Lower};
 use crate::ops::checkpoint::Again;
-use crate::shape::count;
 use crate::{Error, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use wgrad_device::kernels::{Contraction, Epilogue};
+use wgrad_device::kernels::Contraction;
 use wgrad_device::{Affine, Expr, ExprNode};
 
 /// Storage buffers that a kernel uses at most, if the adapter offers as many; WebGPU guarantees 8.
@@ -15,7 +15,7 @@ const MAX_BUFFERS: usize = 12;
 /// Values that an expression may load before part of it is stored; leaves room for outputs and scratch.
 const MAX_LOADS: usize = 5;
 /// Operations in an expression before part of it is stored.
-const MAX_NODES: usize = 96;
+pub(super) const MAX_NODES: usize = 96;
 
 /// One group for each stored value, in dependency order. `wanted` are the tensors whose values must exist in memory.
 /// `fused` turns off all fusion when false: every operation is stored, for comparison.
@@ -253,9 +253,14 @@ pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>, buffers: usiz
     }
     for g in groups.drain(..) {
         let ready = g.inputs.iter().chain(&g.after).filter_map(|v| made.get(v)).max().copied();
-        if let Some((at, joined)) = into_contraction(&g, &merged, &made, &readers, wanted, buffers) {
-            made.insert(g.outputs[0], at);
+        if let Some((at, joined, read)) = into_contraction(&g, &merged, &made, &readers, wanted, buffers) {
+            joined.outputs.iter().for_each(|o| {
+                made.insert(*o, at);
+            });
             merged[at] = joined;
+            for v in read {
+                readers.entry(v).and_modify(|n| *n -= 1);
+            }
             continue;
         }
         // Work may move up to any group at or after the last one it depends on.
@@ -290,7 +295,7 @@ fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
         (Work::Map { domain, expr, nodes }, Work::Map { domain: d2, expr: e2, nodes: n2 }) if domain == d2 => {
             let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
             let made: Vec<_> = a.outputs.iter().copied().zip(nodes.iter().copied()).collect();
-            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &made, domain)?;
+            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &made, Some(domain))?;
             if inputs.len() + a.outputs.len() + b.outputs.len() > buffers || expr.nodes.len() > 2 * MAX_NODES {
                 return None;
             }
@@ -310,7 +315,7 @@ fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
                 return None;
             }
             let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
-            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &[], domain)?;
+            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &[], Some(domain))?;
             // One more for scratch.
             if inputs.len() + a.outputs.len() + b.outputs.len() + 1 > buffers {
                 return None;
@@ -329,14 +334,15 @@ fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
 }
 
 /// Appends an expression to another over the same domain; loads of values in `made` become those nodes. Returns the new
-/// place of each node, or `None` if such a value is wanted at another index than the current one.
-fn append(
+/// place of each node, or `None` if such a value is wanted at another index than the current one (which the caller has ruled out
+/// where no domain is given).
+pub(super) fn append(
     expr: &mut Expr,
     inputs: &mut Vec<u64>,
     more: &Expr,
     more_inputs: &[u64],
     made: &[(u64, usize)],
-    domain: &[usize],
+    domain: Option<&[usize]>,
 ) -> Option<Vec<usize>> {
     let mut ids: Vec<usize> = vec![];
     for (node, &dtype) in more.nodes.iter().zip(&more.dtypes) {
@@ -344,7 +350,7 @@ fn append(
             ExprNode::Load { input, access } => {
                 let value = more_inputs[*input];
                 if let Some(&(_, node)) = made.iter().find(|(v, _)| *v == value) {
-                    if !access.is_linear(domain) {
+                    if domain.is_some_and(|d| !access.is_linear(d)) {
                         return None;
                     }
                     node
@@ -374,94 +380,4 @@ pub(super) fn position_of(inputs: &mut Vec<u64>, value: u64) -> usize {
         inputs.push(value);
         inputs.len() - 1
     })
-}
-
-/// A map of a contraction's result, as that contraction's epilogue: if nobody else reads the result.
-fn into_contraction(
-    g: &Group,
-    merged: &[Group],
-    made: &HashMap<u64, usize>,
-    readers: &HashMap<u64, usize>,
-    wanted: &HashSet<u64>,
-    buffers: usize,
-) -> Option<(usize, Group)> {
-    let Work::Map { domain, expr, nodes } = &g.work else { return None };
-    let &[node] = &nodes[..] else { return None };
-    if !expr.dtypes[node].is_float() {
-        return None;
-    }
-    g.inputs.iter().enumerate().find_map(|(input, value)| {
-        let &at = made.get(value)?;
-        let Work::Contraction { kernel, shape } = &merged[at].work else { return None };
-        let private = readers[value] == 1 && !wanted.contains(value);
-        // The other arguments must be there when the contraction runs.
-        let there = |v: &u64| v == value || made.get(v).is_none_or(|&m| m < at);
-        let ready = g.inputs.iter().chain(&g.after).all(there);
-        let fits = g.inputs.len() - 1 + 2 + 2 <= buffers;
-        if !private || !ready || !fits || kernel.epilogue.is_some() || shape != domain || merged[at].outputs != [*value]
-        {
-            return None;
-        }
-        let mut expr = expr.clone();
-        for n in &mut expr.nodes {
-            match n {
-                ExprNode::Load { input: i, access } if *i == input => {
-                    if !access.is_linear(domain) {
-                        return None;
-                    }
-                    *n = ExprNode::Accumulator;
-                }
-                ExprNode::LoadAt { input: i, .. } if *i == input => return None,
-                ExprNode::Load { input: i, .. } | ExprNode::LoadAt { input: i, .. } if *i > input => *i -= 1,
-                _ => {}
-            }
-        }
-        let mut others = g.inputs.clone();
-        others.remove(input);
-        let position = coordinates(kernel, shape)?;
-        for a in expr.affines_mut() {
-            let mut new = Affine::constant(position[0].strides.len(), a.offset);
-            for (d, p) in position.iter().enumerate() {
-                new = new.plus(p, a.strides[d]);
-            }
-            *a = new;
-        }
-        let mut kernel = kernel.clone();
-        // Types are filled in when the group is lowered.
-        kernel.output = expr.dtypes[node];
-        kernel.epilogue = Some(Epilogue { expr, output: node, inputs: vec![] });
-        Some((
-            at,
-            Group {
-                label: g.label.clone(),
-                inputs: [&merged[at].inputs[..], &others].concat(),
-                outputs: g.outputs.clone(),
-                after: [&merged[at].after[..], &g.after].concat(),
-                work: Work::Contraction { kernel, shape: shape.clone() },
-            },
-        ))
-    })
-}
-
-/// The coordinates in the result as functions of the contraction's sub-axes (batch, m, n).
-fn coordinates(kernel: &Contraction, shape: &[usize]) -> Option<Vec<Affine>> {
-    if count(shape) == 0 {
-        return None;
-    }
-    let strides = wgrad_device::row_major_strides(shape);
-    let rank = kernel.c.strides.len();
-    let extents = [&kernel.batch[..], &kernel.m, &kernel.n].concat();
-    let mut position = vec![Affine::constant(rank, 0); shape.len()];
-    for (axis, &s) in kernel.c.strides.iter().enumerate() {
-        if extents[axis] == 1 {
-            continue;
-        }
-        // The outermost dimension whose stride divides into this one's.
-        let d = (0..shape.len()).find(|&d| shape[d] > 1 && s >= strides[d])?;
-        if s % strides[d] != 0 {
-            return None;
-        }
-        position[d].strides[axis] = s / strides[d];
-    }
-    Some(position)
 }

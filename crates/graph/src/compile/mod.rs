@@ -6,6 +6,7 @@
 mod alike;
 mod checks;
 mod dump;
+mod epilogue;
 mod expand;
 pub(crate) mod expression;
 mod fuse;

@@ -338,21 +338,29 @@ fn writer(shader: &mut Shader, text: &mut String, c: &Contraction, plan: &Plan) 
             sources.push(Source { name, stored: dtype, dtype });
         }
     }
-    shader.bind(Operand::Output(0), "c", c.output, true);
+    let outputs = c.outputs();
+    let names: Vec<String> = (0..outputs.len()).map(|o| if o == 0 { "c".into() } else { format!("c{o}") }).collect();
+    for (o, (name, &dtype)) in names.iter().zip(&outputs).enumerate() {
+        shader.bind(Operand::Output(o), name, dtype, true);
+    }
     *text += "fn store(tile: Tile, row: u32, col: u32, b: Batch, m: Row, n: Col, accumulator: f32) {\n";
-    let value = match &plan.epilogue {
-        None => "accumulator".to_string(),
+    let values = match &plan.epilogue {
+        None => vec!["accumulator".to_string()],
         Some(e) => {
             let mut emitter = Emitter::new(shader, &e.expr, &plan.axes, &sources);
             emitter.coords =
                 (0..4).flat_map(|g| (0..plan.groups[g].len()).map(move |i| format!("{}.i{i}", NAMES[g]))).collect();
-            let value = emitter.emit(&[e.output]).remove(0);
+            let values = emitter.emit(&e.outputs);
             *text += &emitter.text;
-            value
+            values
         }
     };
     let index = affine(shader, plan, &plan.c, &[BATCH, ROW, COL], true);
-    *text += &format!("c[{index}] = {};\n}}\n", store(&value, c.output));
+    *text += &format!("let at = {index};\n");
+    let stores = names.iter().zip(&values).zip(&outputs);
+    *text +=
+        &stores.map(|((name, value), &dtype)| format!("{name}[at] = {};\n", store(value, dtype))).collect::<String>();
+    *text += "}\n";
 }
 
 /// The function that writes a partial sum.
