@@ -11,7 +11,7 @@
 //   MASKED, DROPPED, BIASED                options
 //   batches, heads, group, length_q, length_k   sizes; a group of heads of q shares one of k and v
 //   scale, offset, left, right             of scores, and of the window
-//   stream, threshold, factor              of dropout
+//   stream, rounds, threshold, factor      of dropout
 //   word, bias_at                          read the words and the bias (0 where there is none)
 //   bias_row                               where a row of the bias begins
 
@@ -77,7 +77,7 @@ fn kept(at: Head, i: vec4<u32>, j: vec4<u32>) -> vec4<f32> {
     let element = (at.all * length_q() + i) * length_k() + j;
     var bits: vec4<u32>;
     for (var c = 0u; c < 4u; c += 1u) {
-        bits[c] = philox(word(0u), word(1u), element[c], stream(), word(2u)).x >> 8u;
+        bits[c] = philox(word(0u), word(1u), element[c], stream(), word(2u), rounds()).x >> 8u;
     }
     return select(vec4<f32>(), vec4<f32>(factor()), bits >= vec4<u32>(threshold()));
 }

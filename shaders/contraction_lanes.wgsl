@@ -203,12 +203,26 @@ fn main(
         }
     }
 
-    // Compiling a store takes long, so that there are 4 and not 32, and the sums move up to them. The bound is a parameter
-    // lest the compiler should unroll the loop.
+    // Compiling a store takes long, with an epilogue as long as all the rest, so that there are 4 and not 32 (of a narrow tile, which
+    // is the form of small products, 1 and not 8), and the sums move up to them. The bound is a parameter lest the compiler
+    // should unroll the loop.
     let end = min(tile.row + tile_rows(), row_count());
     let n = tile.col + lane;
     let at_left = col_at(n);
     let at_right = col_at(n + 8u);
+    if (!WIDE) {
+        for (var m = tile.row; m < end; m += 1u) {
+            store_row(tile, m, n, batch, row_at(m), at_left, at_right, s0);
+            s0 = s1;
+            s1 = s2;
+            s2 = s3;
+            s3 = s4;
+            s4 = s5;
+            s5 = s6;
+            s6 = s7;
+        }
+        return;
+    }
     for (var m = tile.row; m < end; m += 2u) {
         store_row(tile, m, n, batch, row_at(m), at_left, at_right, s0);
         if (m + 1u < end) {

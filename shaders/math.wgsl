@@ -13,9 +13,10 @@ fn multiply_high(a: u32, b: u32) -> u32 {
     return a1 * b1 + (low >> 16u) + (mid >> 16u);
 }
 
-// a / n for a < 2^21, given the bits of the float 1 / n. Integer division is slow on every kind of adapter.
-fn divide_small(a: u32, inverse: u32) -> u32 {
-    return u32(i32((f32(i32(a)) + 0.5) * bitcast<f32>(inverse)));
+// a / n for a < 2^21, by a multiplication and a shift that the host found for n: by (high * 2^11 + low) >> (shift + 11).
+// Neither product overflows. Integer division is slow on every kind of adapter.
+fn divide_small(a: u32, high: u32, low: u32, shift: u32) -> u32 {
+    return (a * high + ((a * low) >> 11u)) >> shift;
 }
 
 // a / n for a < 2^31 and n >= 2, by a multiplication and a shift that the host found for n.
@@ -23,11 +24,12 @@ fn divide_wide(a: u32, factor: u32, shift: u32) -> u32 {
     return multiply_high(a, factor) >> shift;
 }
 
-// Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-fn philox(k0: u32, k1: u32, c0: u32, c1: u32, c2: u32) -> vec4<u32> {
+// Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. `rounds` is 10; as a parameter, since a
+// compiler writes out a loop of known length, and takes three times as long for it.
+fn philox(k0: u32, k1: u32, c0: u32, c1: u32, c2: u32, rounds: u32) -> vec4<u32> {
     var key = vec2<u32>(k0, k1);
     var c = vec4<u32>(c0, c1, c2, 0u);
-    for (var round = 0u; round < 10u; round += 1u) {
+    for (var round = 0u; round < rounds; round += 1u) {
         let high0 = multiply_high(0xD2511F53u, c.x);
         let high1 = multiply_high(0xCD9E8D57u, c.z);
         c = vec4<u32>(high1 ^ c.y ^ key.x, 0xCD9E8D57u * c.z, high0 ^ c.w ^ key.y, 0xD2511F53u * c.x);

@@ -109,6 +109,7 @@ fn sizes(shader: &mut Shader, text: &mut String, a: &Attention) {
         ("SECOND_AT", "u32", a.count_k() as i64),
         ("ROWS_COUNT", "u32", a.rows() as i64),
         ("stream", "u32", dropout(|d| d.stream)),
+        ("rounds", "u32", 10),
         ("threshold", "u32", dropout(|d| d.threshold)),
         ("factor", "f32", dropout(|d| d.factor.to_bits())),
         ("scale", "f32", a.scale.to_bits() as i64),

@@ -237,7 +237,8 @@ impl<'a> Emitter<'a> {
         }
         let name = self.shader.fresh("random");
         let values: Vec<_> = args.iter().map(|a| self.values[a].as_str()).collect();
-        line!(self.text, "let {name} = philox({});", values.join(", "));
+        let rounds = self.shader.param(10);
+        line!(self.text, "let {name} = philox({}, {rounds});", values.join(", "));
         self.philox.insert(*args, name.clone());
         name
     }

@@ -3,8 +3,8 @@
 use crate::{Adapter, AdapterKind, DType, Operand, Pass, PassBinding};
 use std::fmt::Write;
 
-/// Indices below this may be divided in floats (see `divide_small` in `math.wgsl`).
-const SMALL: usize = 1 << 21;
+/// Indices of fewer bits than this are divided by 32-bit products alone (see `divide_small` in `math.wgsl`).
+const SMALL_BITS: u32 = 21;
 
 /// Invocations of a workgroup of a generated kernel: a software adapter wants few, to have enough groups to share out.
 pub(crate) fn workgroup_size(adapter: &Adapter) -> usize {
@@ -77,16 +77,16 @@ impl Shader {
     pub fn divisor(&mut self, n: usize, end: usize) -> Divisor {
         let n = n.max(1);
         let extent = self.param(n as i64);
-        let quotient = if end < SMALL {
-            let inverse = self.param((1.0 / n as f32).to_bits() as i64);
-            format!("divide_small(@, {inverse})")
+        let quotient = if end < 1 << SMALL_BITS {
+            // What is below the end gives 0 by any larger divisor.
+            let (factor, shift) = magic(n.min(1 << SMALL_BITS), SMALL_BITS);
+            let [high, low, shift] = [factor >> 11, factor & 0x7ff, shift as u64 - 11].map(|w| self.param(w as i64));
+            format!("divide_small(@, {high}, {low}, {shift})")
         } else if n == 1 {
             "@".to_string()
         } else {
-            // Exact for dividends of 31 bits: Granlund and Montgomery, "Division by invariant integers", PLDI 1994.
-            let bits = usize::BITS - (n - 1).leading_zeros();
-            let factor = self.param((1u64 << (31 + bits)).div_ceil(n as u64) as i64);
-            let shift = self.param(bits as i64 - 1);
+            let (factor, shift) = magic(n, 31);
+            let [factor, shift] = [factor, shift as u64 - 32].map(|w| self.param(w as i64));
             format!("divide_wide(@, {factor}, {shift})")
         };
         Divisor { extent, quotient }
@@ -133,6 +133,13 @@ impl Shader {
         wgsl.push_str(body);
         Pass { label, wgsl, bindings: self.bindings, params: self.params, groups }
     }
+}
+
+/// A factor and a shift that divide: `a / n == (a * factor) >> shift` for every `a` of that many bits. Granlund and Montgomery,
+/// "Division by invariant integers", PLDI 1994.
+fn magic(n: usize, bits: u32) -> (u64, u32) {
+    let shift = bits + usize::BITS - (n - 1).leading_zeros();
+    ((1u64 << shift).div_ceil(n as u64), shift)
 }
 
 /// Division by a size that is known to the host.
@@ -186,5 +193,47 @@ pub(crate) fn store(text: &str, dtype: DType) -> String {
         DType::F16 => format!("f16({text})"),
         DType::Bool => format!("select(0u, 1u, {text})"),
         _ => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The functions of `math.wgsl`, with overflow an error.
+    fn divide_small(a: u32, n: usize) -> u32 {
+        let (factor, shift) = magic(n, SMALL_BITS);
+        let (high, low) = ((factor >> 11) as u32, (factor & 0x7ff) as u32);
+        (a * high + ((a * low) >> 11)) >> (shift - 11)
+    }
+
+    fn divide_wide(a: u32, n: usize) -> u32 {
+        let (factor, shift) = magic(n, 31);
+        ((a as u64 * u32::try_from(factor).unwrap() as u64) >> 32 >> (shift - 32)) as u32
+    }
+
+    /// Just below, at and above the multiples of a divisor, where a reciprocal is off by one; the least and the greatest.
+    fn check(bits: u32, n: usize, divide: fn(u32, usize) -> u32) {
+        let end = 1u64 << bits;
+        let last = (end - 1) / n as u64 * n as u64;
+        let multiples = [0, n as u64, 7 * n as u64, last / 2 / n as u64 * n as u64, last];
+        for a in multiples.iter().flat_map(|m| [m.saturating_sub(1), *m, m + 1]).chain([end - 1]).filter(|&a| a < end) {
+            assert_eq!(divide(a as u32, n) as u64, a / n as u64, "{a} / {n}");
+        }
+    }
+
+    #[test]
+    fn division_is_exact() {
+        for n in (1..5000).chain((5000..1 << SMALL_BITS).step_by(101)).chain((1 << SMALL_BITS) - 3..=1 << SMALL_BITS) {
+            check(SMALL_BITS, n, divide_small);
+        }
+        let powers = (1..31).flat_map(|b| [(1 << b) - 1, 1 << b, (1 << b) + 1]).filter(|&n| n > 1);
+        for n in (2..5000).chain(powers).chain((5000..1 << 31).step_by(1_000_003)) {
+            check(31, n, divide_wide);
+        }
+        // All of them, by some divisors.
+        for n in [1, 3, 7, 41, 47, 641, 1449, 46_341, 2_097_151] {
+            (0..1 << SMALL_BITS).for_each(|a| assert_eq!(divide_small(a, n), a / n as u32, "{a} / {n}"));
+        }
     }
 }
