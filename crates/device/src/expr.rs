@@ -53,6 +53,8 @@ pub enum ExprNode {
     },
     /// The sum that a contraction has formed for this element, rounded if it is f16 (only in an epilogue).
     Accumulator,
+    /// The result of this fold of the element's row (only in [`crate::kernels::Rows`]).
+    Folded(usize),
 }
 
 /// Functions of one value. The type of the result is the type of the argument unless said otherwise.
@@ -216,6 +218,18 @@ impl Expr {
             })
             .sum()
     }
+}
+
+/// The nodes that `ids` depend on.
+pub(crate) fn reachable(expr: &Expr, ids: &[ExprId]) -> Vec<bool> {
+    let mut used = vec![false; expr.nodes.len()];
+    let mut stack = ids.to_vec();
+    while let Some(id) = stack.pop() {
+        if !std::mem::replace(&mut used[id], true) {
+            stack.extend(expr.args(id));
+        }
+    }
+    used
 }
 
 /// Merges neighbouring dimensions of a domain that every affine function walks as one, and drops those of extent 1.

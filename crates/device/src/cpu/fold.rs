@@ -15,7 +15,7 @@ const TASK: usize = 1 << 16;
 
 /// A running result. f64 holds every 32-bit type exactly, and keeps long sums accurate.
 #[derive(Clone, Copy)]
-struct Partial {
+pub(super) struct Partial {
     value: f64,
     /// Of squared deviations: the mean that they are from.
     mean: f64,
@@ -76,23 +76,7 @@ struct Folder<'a> {
 
 impl Folder<'_> {
     fn start(&self, o: usize) -> Partial {
-        let dtype = self.r.expr.dtypes[self.r.outputs[o].node];
-        let (least, greatest) = match dtype {
-            DType::F32 => (f32::MIN as f64, f32::MAX as f64),
-            DType::F16 => (half::f16::MIN.to_f64(), half::f16::MAX.to_f64()),
-            DType::I32 => (i32::MIN as f64, i32::MAX as f64),
-            DType::U32 | DType::Bool => (0.0, u32::MAX as f64),
-        };
-        let value = match self.r.outputs[o].op {
-            ReduceOp::Sum | ReduceOp::SquaredDeviations => 0.0,
-            ReduceOp::Prod => 1.0,
-            ReduceOp::Max => least,
-            ReduceOp::Min => greatest,
-            // Any element is taken over these, the least one too.
-            ReduceOp::ArgMax => f64::NEG_INFINITY,
-            ReduceOp::ArgMin => f64::INFINITY,
-        };
-        Partial { value, mean: 0.0, index: 0 }
+        start(self.r.outputs[o].op, self.r.expr.dtypes[self.r.outputs[o].node])
     }
 
     /// One output element after another.
@@ -184,18 +168,40 @@ impl Folder<'_> {
 
     fn store(&self, o: usize, at: usize, results: &[Partial]) {
         let dtype = self.r.output_dtype(o);
-        let arg = matches!(self.r.outputs[o].op, ReduceOp::ArgMax | ReduceOp::ArgMin);
-        let words: Vec<u32> = results
-            .iter()
-            .map(|p| match dtype {
-                _ if arg => p.index,
-                DType::F32 | DType::F16 => (p.value as f32).to_bits(),
-                // Through i64, so that sums wrap.
-                _ => p.value as i64 as u32,
-            })
-            .collect();
+        let words: Vec<u32> = results.iter().map(|p| word(self.r.outputs[o].op, dtype, *p)).collect();
         // SAFETY: no other thread stores this range.
         unsafe { store(self.io, o, at, &words, dtype) }
+    }
+}
+
+/// The result of nothing.
+pub(super) fn start(op: ReduceOp, dtype: DType) -> Partial {
+    let (least, greatest) = match dtype {
+        DType::F32 => (f32::MIN as f64, f32::MAX as f64),
+        DType::F16 => (half::f16::MIN.to_f64(), half::f16::MAX.to_f64()),
+        DType::I32 => (i32::MIN as f64, i32::MAX as f64),
+        DType::U32 | DType::Bool => (0.0, u32::MAX as f64),
+    };
+    let value = match op {
+        ReduceOp::Sum | ReduceOp::SquaredDeviations => 0.0,
+        ReduceOp::Prod => 1.0,
+        ReduceOp::Max => least,
+        ReduceOp::Min => greatest,
+        // Any element is taken over these, the least one too.
+        ReduceOp::ArgMax => f64::NEG_INFINITY,
+        ReduceOp::ArgMin => f64::INFINITY,
+    };
+    Partial { value, mean: 0.0, index: 0 }
+}
+
+/// A result of type `dtype`, as it is stored.
+pub(super) fn word(op: ReduceOp, dtype: DType, p: Partial) -> u32 {
+    match dtype {
+        _ if matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin) => p.index,
+        DType::F32 => (p.value as f32).to_bits(),
+        DType::F16 => half::f16::from_f32(p.value as f32).to_f32().to_bits(),
+        // Through i64, so that sums wrap.
+        _ => p.value as i64 as u32,
     }
 }
 
@@ -243,7 +249,7 @@ fn combine_all(op: ReduceOp, dtype: DType, acc: &mut [Partial], words: &[u32], i
 }
 
 #[inline(always)]
-fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Partial) {
+pub(super) fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc: &mut Partial) {
     if op == ReduceOp::SquaredDeviations && words.len() >= LANES {
         // Two passes over the block, which is in the first-level cache.
         let mut sum = Partial::of(ReduceOp::Sum, 0.0, 0);

@@ -48,7 +48,7 @@ pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sour
     for kind in kinds {
         let nodes: Vec<ExprId> = (0..last.len()).filter(|&i| last[i] && walked[i] == kind).collect();
         let kept: Vec<usize> = dims(kind).collect();
-        let (mut part, part_nodes) = reachable(&expr, &nodes);
+        let (mut part, part_nodes) = part(&expr, &nodes);
         for affine in part.affines_mut() {
             affine.strides = kept.iter().map(|&d| affine.strides[d]).collect();
         }
@@ -63,12 +63,12 @@ pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sour
             tables.push(words);
         }
     }
-    let (expr, outputs) = reachable(&rest, &outputs);
+    let (expr, outputs) = part(&rest, &outputs);
     Hoisted { expr, outputs, sources, tables }
 }
 
 /// For each node, the dimensions that its value depends on, as bits. Dimensions of extent 1 do not count.
-fn walked_dims(expr: &Expr, domain: &[usize]) -> Vec<u64> {
+pub(super) fn walked_dims(expr: &Expr, domain: &[usize]) -> Vec<u64> {
     let of_affine =
         |a: &Affine| (0..domain.len()).filter(|&d| a.strides[d] != 0 && domain[d] > 1).map(|d| 1 << d).sum::<u64>();
     let of_coords = |coords: &[Coord]| coords.iter().fold(0, |bits, c| bits | of_affine(&c.affine));
@@ -91,7 +91,7 @@ fn dims(bits: u64) -> impl Iterator<Item = usize> {
 }
 
 /// What `outputs` need of an expression, and where they are in it.
-fn reachable(expr: &Expr, outputs: &[ExprId]) -> (Expr, Vec<ExprId>) {
+pub(super) fn part(expr: &Expr, outputs: &[ExprId]) -> (Expr, Vec<ExprId>) {
     let mut needed = vec![false; expr.nodes.len()];
     outputs.iter().for_each(|&o| needed[o] = true);
     for id in (0..expr.nodes.len()).rev() {

@@ -17,7 +17,7 @@ pub(super) const BLOCK: usize = 1024;
 /// Nodes compute whole vectors of this many elements; those past the block's end are leftovers that nobody stores.
 pub(super) const LANES: usize = 16;
 /// Rows at least this long have blocks of their own, in which an element that is the same along a row is read once.
-const LONG_ROW: usize = 128;
+pub(super) const LONG_ROW: usize = 128;
 /// Elements that a thread takes at once.
 const TASK: usize = 16 * BLOCK;
 
@@ -272,6 +272,7 @@ impl State {
             let dtype = |a: ExprId| it.expr.dtypes[a];
             match &it.expr.nodes[id] {
                 ExprNode::Const(_) | ExprNode::Accumulator => {}
+                ExprNode::Folded(_) => unreachable!("read from a table"),
                 ExprNode::Load { input, access } => {
                     let source = &it.sources[*input];
                     let how = it.how[id];

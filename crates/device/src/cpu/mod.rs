@@ -15,6 +15,7 @@ mod shifted;
 mod source;
 mod tile;
 mod walk;
+pub(crate) mod walks;
 mod work;
 
 use crate::{Adapter, AdapterKind, DeviceError, Launch};

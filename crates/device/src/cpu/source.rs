@@ -25,9 +25,21 @@ impl Source {
         Source { from, len, half }
     }
 
+    /// An output, for what was stored there before.
+    pub fn output(io: &CpuIo, o: usize, dtype: DType) -> Source {
+        let half = dtype == DType::F16;
+        let (from, len) = if half { cast(output(io.output::<f16>(o))) } else { cast(output(io.output::<u32>(o))) };
+        Source { from, len, half }
+    }
+
     /// The table must outlive the source.
     pub fn table(words: &[u32]) -> Source {
-        Source { from: words.as_ptr().cast(), len: words.len(), half: false }
+        Source::words(words.as_ptr(), words.len())
+    }
+
+    /// `len` words, which must outlive the source.
+    pub fn words(from: *const u32, len: usize) -> Source {
+        Source { from: from.cast(), len, half: false }
     }
 
     /// The words from element `p` on, if `n` of them are there to be read where they lie.
@@ -105,6 +117,10 @@ impl Source {
             *self.from.cast::<u32>().add(p)
         }
     }
+}
+
+fn output<T>((from, len): (*mut T, usize)) -> (*const T, usize) {
+    (from, len)
 }
 
 fn cast<T>((from, len): (*const T, usize)) -> (*const u8, usize) {

@@ -12,5 +12,6 @@ mod memory;
 mod parity;
 mod reduces;
 mod reference;
+mod rows;
 mod sample;
 mod shaders;

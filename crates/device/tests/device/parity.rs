@@ -3,12 +3,11 @@
 use crate::common::{AsOn, device, run};
 use crate::reference::{Value, decode, outputs};
 use crate::sample::Sample;
-use crate::{contractions, maps, reduces};
+use crate::{contractions, maps, reduces, rows};
 use std::sync::Arc;
-use wgrad_device::{AdapterKind, Kernel, Matrices};
+use wgrad_device::{AdapterKind, Device, Kernel, Matrices};
 
-fn check(sample: &Sample, kernel: Arc<dyn Kernel>) {
-    let Some(device) = device() else { return };
+fn check(device: &Device, sample: &Sample, kernel: Arc<dyn Kernel>) {
     let inputs = sample.inputs();
     let shapes = sample.outputs();
     let bytes: Vec<usize> = shapes.iter().map(|(t, n)| t.size() * n).collect();
@@ -30,23 +29,25 @@ fn check(sample: &Sample, kernel: Arc<dyn Kernel>) {
 }
 
 fn check_all(samples: Vec<Sample>) {
+    let Some(device) = device() else { return };
     for sample in samples {
-        check(&sample, sample.kernel());
+        check(device, &sample, sample.kernel());
     }
 }
 
 /// The form for real GPUs, on whatever adapter is there.
 fn check_all_as_on_gpu(samples: Vec<Sample>) {
+    let Some(device) = device() else { return };
     for sample in samples {
-        check(&sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete, Matrices::None)));
+        check(device, &sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete, Matrices::None)));
     }
 }
 
 #[test]
 fn runs_give_the_same_bits() {
     let Some(device) = device() else { return };
-    let split = ["all", "columns, split", "matmul, split", "conv, weight gradient, split"];
-    let all = [reduces::samples(), contractions::samples()].concat();
+    let split = ["all", "columns, split", "matmul, split", "conv, weight gradient, split", "norm of 4097"];
+    let all = [reduces::samples(), contractions::samples(), rows::samples()].concat();
     for sample in all.into_iter().filter(|s| split.contains(&s.name.as_str())) {
         let bytes: Vec<usize> = sample.outputs().iter().map(|(t, n)| t.size() * n).collect();
         let once = || run(device, sample.kernel(), &sample.inputs(), &bytes, &[]);
@@ -70,6 +71,19 @@ fn reduces_match_as_on_gpu() {
 }
 
 #[test]
+fn rows_match() {
+    for sample in rows::samples() {
+        check(&Device::cpu(), &sample, sample.kernel());
+    }
+    check_all(rows::samples());
+}
+
+#[test]
+fn rows_match_as_on_gpu() {
+    check_all_as_on_gpu(rows::samples());
+}
+
+#[test]
 fn contractions_match() {
     check_all(contractions::samples());
 }
@@ -82,7 +96,7 @@ fn contractions_match_as_by_matrices() {
         return;
     }
     for sample in contractions::samples().into_iter().filter(|s| s.name.contains("f16")) {
-        check(&sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete, Matrices::Emulated(8))));
+        check(device, &sample, Arc::new(AsOn(sample.kernel(), AdapterKind::Discrete, Matrices::Emulated(8))));
     }
 }
 

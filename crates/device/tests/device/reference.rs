@@ -2,7 +2,7 @@
 
 use crate::sample::{Sample, Work, indices};
 use half::f16;
-use wgrad_device::kernels::{Contraction, ReduceOp};
+use wgrad_device::kernels::{Contraction, ReduceOp, RowOutput, Rows};
 use wgrad_device::{Binary, DType, Expr, ExprId, ExprNode, Unary};
 
 /// A value: a float, or the value of an integer or bool.
@@ -53,6 +53,18 @@ pub fn decode(bytes: &[u8], dtype: DType) -> Vec<Value> {
 
 /// The values of all nodes at `index`. `sum` is what a contraction has formed.
 pub fn eval(expr: &Expr, index: &[usize], inputs: &[Vec<Value>], types: &[DType], sum: f64) -> Vec<Value> {
+    eval_in_row(expr, index, inputs, types, sum, &[])
+}
+
+/// As [`eval`], in a row of which this has been folded; of what is not known yet, 0.
+fn eval_in_row(
+    expr: &Expr,
+    index: &[usize],
+    inputs: &[Vec<Value>],
+    types: &[DType],
+    sum: f64,
+    folded: &[Value],
+) -> Vec<Value> {
     let mut values: Vec<Value> = vec![];
     for (node, &dtype) in expr.nodes.iter().zip(&expr.dtypes) {
         let v = |id: &ExprId| values[*id];
@@ -85,6 +97,7 @@ pub fn eval(expr: &Expr, index: &[usize], inputs: &[Vec<Value>], types: &[DType]
                 Value::I(philox([c0, c1, c2, 0], [k0, k1])[*lane as usize] as i64)
             }
             ExprNode::Accumulator => Value::F(sum),
+            ExprNode::Folded(f) => folded.get(*f).copied().unwrap_or(Value::zero(dtype)),
         };
         values.push(value.held(dtype));
     }
@@ -230,8 +243,33 @@ pub fn outputs(sample: &Sample, inputs: &[Vec<u8>]) -> Vec<Vec<Value>> {
             }
             outputs
         }
+        Work::Rows(r) => rows(r, &inputs, &types),
         Work::Contraction(c) => contraction(c, &inputs, &types),
     }
+}
+
+/// One fold after another, each with the whole row; samples list folds in the order in which they need each other.
+fn rows(r: &Rows, inputs: &[Vec<Value>], types: &[DType]) -> Vec<Vec<Value>> {
+    let mut outputs = vec![vec![]; r.outputs.len()];
+    for kept in indices(&r.keep) {
+        let row = |folded: &[Value]| -> Vec<Vec<Value>> {
+            let at = |i: Vec<usize>| eval_in_row(&r.expr, &[&kept[..], &i].concat(), inputs, types, 0.0, folded);
+            indices(&r.row).map(at).collect()
+        };
+        let mut folded = vec![];
+        for f in &r.folds {
+            let column: Vec<Value> = row(&folded).iter().map(|values| values[f.node]).collect();
+            folded.push(fold(f.op, &column, r.expr.dtypes[f.node]));
+        }
+        let values = row(&folded);
+        for (out, output) in outputs.iter_mut().zip(&r.outputs) {
+            match *output {
+                RowOutput::Each(node) => out.extend(values.iter().map(|v| v[node])),
+                RowOutput::Once(node) => out.push(values[0][node]),
+            }
+        }
+    }
+    outputs
 }
 
 fn fold(op: ReduceOp, column: &[Value], dtype: DType) -> Value {

@@ -3,7 +3,7 @@
 use crate::common::Random;
 use half::f16;
 use std::sync::Arc;
-use wgrad_device::kernels::{Contraction, Map, Reduce};
+use wgrad_device::kernels::{Contraction, Map, Reduce, RowOutput, Rows};
 use wgrad_device::{DType, Expr, ExprNode, Kernel};
 
 #[derive(Clone, Debug)]
@@ -11,6 +11,7 @@ use wgrad_device::{DType, Expr, ExprNode, Kernel};
 pub enum Work {
     Map(Map),
     Reduce(Reduce),
+    Rows(Rows),
     Contraction(Contraction),
 }
 
@@ -34,6 +35,7 @@ impl Sample {
         match &self.work {
             Work::Map(k) => Arc::new(k.clone()),
             Work::Reduce(k) => Arc::new(k.clone()),
+            Work::Rows(k) => Arc::new(k.clone()),
             Work::Contraction(k) => Arc::new(k.clone()),
         }
     }
@@ -43,6 +45,7 @@ impl Sample {
         match &self.work {
             Work::Map(k) => k.inputs.clone(),
             Work::Reduce(k) => k.inputs.clone(),
+            Work::Rows(k) => k.inputs.clone(),
             Work::Contraction(k) => {
                 let epilogue = k.epilogue.iter().flat_map(|e| e.inputs.clone());
                 k.operands.into_iter().chain(epilogue).collect()
@@ -55,6 +58,12 @@ impl Sample {
         match &self.work {
             Work::Map(k) => k.outputs.iter().map(|&o| (k.expr.dtypes[o], k.len())).collect(),
             Work::Reduce(k) => (0..k.outputs.len()).map(|o| (k.output_dtype(o), k.kept())).collect(),
+            Work::Rows(k) => (k.outputs.iter().enumerate())
+                .map(|(o, output)| match output {
+                    RowOutput::Each(_) => (k.output_dtype(o), k.kept() * k.length()),
+                    RowOutput::Once(_) => (k.output_dtype(o), k.kept()),
+                })
+                .collect(),
             Work::Contraction(k) => {
                 let (b, m, n, _) = k.sizes();
                 k.outputs().into_iter().map(|t| (t, b * m * n)).collect()
@@ -84,6 +93,7 @@ impl Sample {
         match &self.work {
             Work::Map(k) => see_expr(&k.expr, &k.domain, 0),
             Work::Reduce(k) => see_expr(&k.expr, &k.domain(), 0),
+            Work::Rows(k) => see_expr(&k.expr, &k.domain(), 0),
             Work::Contraction(k) => {
                 if let Some(e) = &k.epilogue {
                     see_expr(&e.expr, &[&k.batch[..], &k.m, &k.n].concat(), 2);

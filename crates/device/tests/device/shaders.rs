@@ -1,7 +1,7 @@
 //! Every shader that the samples yield, in every variant: valid, translatable to each target, and within the default
 //! limits of WebGPU.
 
-use crate::{attention, contractions, index, maps, reduces};
+use crate::{attention, contractions, index, maps, reduces, rows};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ type Named = (String, Arc<dyn Kernel>, Vec<Option<usize>>);
 
 /// Every kernel that a test runs.
 fn all() -> Vec<Named> {
-    let samples = [maps::samples(), reduces::samples(), contractions::samples()].concat();
+    let samples = [maps::samples(), reduces::samples(), rows::samples(), contractions::samples()].concat();
     let named = |k: AttentionKernel| (format!("{} {:?}", k.name(), k.part), Arc::new(k) as Arc<dyn Kernel>);
     let others = index::kernels().into_iter().chain(attention::samples().into_iter().map(named));
     let others = others.map(|(name, kernel)| (name, kernel, vec![None]));

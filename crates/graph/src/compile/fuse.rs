@@ -11,7 +11,7 @@ use wgrad_device::kernels::Contraction;
 use wgrad_device::{Affine, Expr, ExprNode};
 
 /// Storage buffers that a kernel uses at most, if the adapter offers as many; WebGPU guarantees 8.
-const MAX_BUFFERS: usize = 12;
+pub(super) const MAX_BUFFERS: usize = 12;
 /// Values that an expression may load before part of it is stored; leaves room for outputs and scratch.
 const MAX_LOADS: usize = 5;
 /// Operations in an expression before part of it is stored.

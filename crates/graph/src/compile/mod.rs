@@ -1,7 +1,8 @@
 //! The compiler: from expressions to a list of kernel launches with their memory.
 //!
 //! Passes, each in a file of its own: expand (what the adapter runs faster as ordinary operations), simplify, alike (updates
-//! by one formula become one), fuse (which values are stored, which kernels there are), place (where each value lives), lower.
+//! by one formula become one), fuse (which values are stored, which kernels there are), rows (folds and maps along the same
+//! rows become one), place (where each value lives), lower.
 
 mod alike;
 mod checks;
@@ -11,6 +12,7 @@ mod expand;
 pub(crate) mod expression;
 mod fuse;
 mod place;
+mod rows;
 mod simplify;
 
 use crate::autodiff::topological;
@@ -26,7 +28,7 @@ pub(crate) use place::arena_layout;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use wgrad_device::kernels::{Contraction, Map, Reduce, ReduceOp, Reduction};
+use wgrad_device::kernels::{Contraction, Map, Reduce, ReduceOp, Reduction, RowOutput};
 use wgrad_device::{Adapter, Cost, DType, DeviceError, Expr, ExprId, Kernel};
 
 /// How to compile.
@@ -64,6 +66,8 @@ pub(crate) enum Work {
     Map { domain: Vec<usize>, expr: Expr, nodes: Vec<ExprId> },
     /// One fold for each output; the first `kept` dimensions stay.
     Reduce { domain: Vec<usize>, kept: usize, expr: Expr, folds: Vec<(ReduceOp, ExprId)> },
+    /// Folds over the last dimensions and what uses their results, in order; the first `kept` dimensions say which row.
+    Rows { domain: Vec<usize>, kept: usize, expr: Expr, folds: Vec<(ReduceOp, ExprId)>, outputs: Vec<RowOutput> },
     /// Inputs are A, B and what the epilogue reads.
     Contraction { kernel: Contraction, shape: Vec<usize> },
     /// An operation's own kernel.
@@ -210,7 +214,13 @@ pub(crate) fn compile(
         .into());
     }
     let wanted: HashSet<u64> = roots.iter().map(|t| stored.value(t)).collect();
-    let groups = if options.fuse { fuse::merge(groups, &wanted, adapter.max_storage_buffers) } else { groups };
+    let groups = if options.fuse {
+        let updates = roots[outputs.len()..].iter().map(|t| stored.value(t)).collect();
+        let groups = fuse::merge(groups, &wanted, adapter.max_storage_buffers);
+        rows::join(groups, &wanted, &updates, adapter)
+    } else {
+        groups
+    };
 
     let values: HashMap<u64, Value> = order
         .iter()
@@ -318,6 +328,9 @@ fn lower(group: &Group, values: &HashMap<u64, Value>) -> Arc<dyn Kernel> {
             inputs: dtypes,
             outputs: folds.iter().map(|&(op, node)| Reduction { op, node }).collect(),
         }),
+        Work::Rows { domain, kept, expr, folds, outputs } => {
+            Arc::new(rows::kernel(domain, *kept, expr, dtypes, folds, outputs))
+        }
         Work::Contraction { kernel, .. } => {
             let mut kernel = kernel.clone();
             if let Some(e) = &mut kernel.epilogue {

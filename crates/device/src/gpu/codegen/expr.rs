@@ -2,6 +2,7 @@
 
 use super::shader::{held, load};
 use super::{Divisor, Shader};
+use crate::expr::reachable;
 use crate::{Access, Affine, Binary, Coord, DType, Expr, ExprId, ExprNode, Unary};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -29,6 +30,8 @@ pub(crate) struct Emitter<'a> {
     /// How many of the coordinates are known before the loop that the expression stands in.
     pub outer: usize,
     pub sources: &'a [Source],
+    /// The names of the folds' results.
+    pub folded: Vec<String>,
     /// Statements to stand before the loop.
     pub before: String,
     /// Statements to stand in the loop.
@@ -61,6 +64,7 @@ impl<'a> Emitter<'a> {
             linear: None,
             outer: 0,
             sources,
+            folded: vec![],
             before: String::new(),
             text: String::new(),
             values: HashMap::new(),
@@ -69,10 +73,13 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Writes what `ids` need and returns the names of their values.
+    /// Writes what `ids` need, and was not written before, and returns the names of their values.
     pub fn emit(&mut self, ids: &[ExprId]) -> Vec<String> {
         let used = reachable(self.expr, ids);
         for id in (0..self.expr.nodes.len()).filter(|&id| used[id]) {
+            if self.values.contains_key(&id) {
+                continue;
+            }
             let value = self.node(id);
             let name = format!("v{id}");
             line!(self.text, "let {name}: {} = {value};", held(self.expr.dtypes[id]));
@@ -111,6 +118,7 @@ impl<'a> Emitter<'a> {
                 format!("{words}.{}", ["x", "y", "z", "w"][*lane as usize])
             }
             ExprNode::Accumulator => "accumulator".into(),
+            ExprNode::Folded(f) => self.folded[*f].clone(),
         };
         if dtype == DType::F16 && needs_rounding(&expr.nodes[id]) { format!("round_to_half({value})") } else { value }
     }
@@ -316,18 +324,6 @@ impl<'a> Emitter<'a> {
             }
         }
     }
-}
-
-/// The nodes that `ids` depend on.
-pub(crate) fn reachable(expr: &Expr, ids: &[ExprId]) -> Vec<bool> {
-    let mut used = vec![false; expr.nodes.len()];
-    let mut stack = ids.to_vec();
-    while let Some(id) = stack.pop() {
-        if !std::mem::replace(&mut used[id], true) {
-            stack.extend(expr.args(id));
-        }
-    }
-    used
 }
 
 /// Whether the value of an f16 node may have more bits than f16 holds.

@@ -1,8 +1,8 @@
 //! Fused elementwise kernels as WGSL.
 
-use super::expr::reachable;
 use super::shader::store;
 use super::{Emitter, Shader, Source, workgroup_size};
+use crate::expr::reachable;
 use crate::kernels::Map;
 use crate::{Adapter, AdapterKind, ExprNode, Operand, Pass, expr, fold_groups};
 

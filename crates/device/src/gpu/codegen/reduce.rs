@@ -4,10 +4,12 @@
 //! several lanes that end by folding a tree in workgroup memory. A second round folds the S partial results. Numbers
 //! follow from the sizes and the kind of adapter alone, so the order of a sum is fixed.
 
+use super::fold::{Running, extras, fold, from_word, is_arg, share, start, take, to_word, tree};
 use super::map::bind_inputs;
 use super::shader::{held, store};
-use super::{Emitter, Shader, expr::reachable, workgroup_size};
-use crate::kernels::{Reduce, ReduceOp};
+use super::{Emitter, Shader, workgroup_size};
+use crate::expr::reachable;
+use crate::kernels::Reduce;
 use crate::{Adapter, AdapterKind, DType, ExprNode, Operand, Pass, expr, fold_groups};
 
 /// How a reduction is shared out.
@@ -31,7 +33,7 @@ struct Round {
 }
 
 /// A sum of more terms than this in one invocation loses accuracy by its order.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 impl Plan {
     fn new(reduce: &Reduce, adapter: &Adapter) -> Plan {
@@ -74,7 +76,7 @@ fn gpu_rounds(kept: usize, reduced: usize, along_kept: bool) -> Vec<Round> {
 }
 
 /// Invocations that share the folding of `n` elements, some elements each.
-fn lanes(n: usize) -> usize {
+pub(super) fn lanes(n: usize) -> usize {
     match n {
         0..16 => 1,
         16..64 => 8,
@@ -104,17 +106,13 @@ fn prefers_kept(e: &crate::Expr, domain: &[usize], barrier: usize) -> bool {
     votes > 0
 }
 
-fn is_arg(op: ReduceOp) -> bool {
-    matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin)
+fn running(reduce: &Reduce, o: usize) -> Running {
+    let r = reduce.outputs[o];
+    Running { o, op: r.op, dtype: reduce.expr.dtypes[r.node] }
 }
 
-/// What a partial result has beside its value.
-fn extras(op: ReduceOp) -> &'static [(&'static str, DType)] {
-    match op {
-        ReduceOp::ArgMax | ReduceOp::ArgMin => &[("at", DType::U32)],
-        ReduceOp::SquaredDeviations => &[("mean", DType::F32), ("count", DType::F32)],
-        _ => &[],
-    }
+fn all(reduce: &Reduce) -> Vec<Running> {
+    (0..reduce.outputs.len()).map(|o| running(reduce, o)).collect()
 }
 
 /// Words of scratch memory for one partial result of all outputs.
@@ -172,16 +170,7 @@ fn first_pass(reduce: &Reduce, plan: &Plan, adapter: &Adapter) -> Pass {
     frame.head += &emitter.before;
     frame.inner = loop_head + &emitter.text;
     for (o, value) in values.iter().enumerate() {
-        frame.inner += &match reduce.outputs[o].op {
-            ReduceOp::SquaredDeviations => format!(
-                "count{o} += 1.0;
-let step{o} = {value} - mean{o};
-mean{o} += step{o} / count{o};
-result{o} += step{o} * ({value} - mean{o});
-"
-            ),
-            _ => fold(reduce, o, value, "r", Some("r == begin")),
-        };
+        frame.inner += &take(running(reduce, o), value, "r", "r == begin");
     }
     let body = frame.body(&mut shader, reduce, 0);
     shader.finish("reduce".into(), &body, frame.groups())
@@ -209,7 +198,7 @@ fn fold_pass(reduce: &Reduce, kept: usize, round: Round, base: usize, adapter: &
         for &(name, dtype) in extras(r.op) {
             frame.inner += &format!("let other_{name}{o} = {};\n", from_word(&word(&mut shader), dtype));
         }
-        frame.inner += &fold(reduce, o, &format!("value{o}"), &format!("other_at{o}"), Some("r == begin"));
+        frame.inner += &fold(running(reduce, o), &format!("value{o}"), &format!("other_at{o}"), Some("r == begin"));
     }
     let body = frame.body(&mut shader, reduce, place);
     shader.finish("reduce, fold".into(), &body, frame.groups())
@@ -257,7 +246,7 @@ impl Frame {
         let Frame { size, count, end, step, head, inner, .. } = self;
         let lanes = self.round.lanes;
         let stores = results(shader, reduce, self.round.to, self.kept, base);
-        let starts: String = (0..reduce.outputs.len()).map(|o| start(reduce, o)).collect();
+        let starts: String = all(reduce).into_iter().map(start).collect();
         let fold = format!("for (var r = begin; r < end; r += {step}) {{\n{inner}}}\n");
         let (mut shared, work) = (
             String::new(),
@@ -267,7 +256,7 @@ impl Frame {
                 )
             } else {
                 // All lanes stay until the last barrier.
-                let tree = tree(reduce, lanes);
+                let tree = tree(&all(reduce), lanes);
                 format!(
                     "let job = t / {lanes}u;\nlet part = t % {lanes}u;\nlet live = job < {count};\n{head}\
                  let begin = split * {lanes}u + part;\nlet end = select(0u, {end}, live);\n{starts}{fold}{tree}\
@@ -276,12 +265,7 @@ impl Frame {
             },
         );
         if lanes > 1 {
-            for (o, r) in reduce.outputs.iter().enumerate() {
-                shared += &format!("var<workgroup> shared{o}: array<u32, {size}>;\n");
-                for (name, _) in extras(r.op) {
-                    shared += &format!("var<workgroup> shared_{name}{o}: array<u32, {size}>;\n");
-                }
-            }
+            shared = all(reduce).into_iter().map(|r| share(r, *size)).collect();
         }
         format!(
             "{shared}@compute @workgroup_size({size})
@@ -297,108 +281,9 @@ let t = (group.y * groups.x + group.x) * {size}u + lane;
     }
 }
 
-/// Folds the running results of `lanes` neighbouring invocations into the first of them.
-fn tree(reduce: &Reduce, lanes: usize) -> String {
-    let (mut puts, mut takes) = (String::new(), String::new());
-    for (o, r) in reduce.outputs.iter().enumerate() {
-        let dtype = reduce.expr.dtypes[r.node];
-        puts += &format!("shared{o}[lane] = {};\n", to_word(&format!("result{o}"), dtype));
-        takes +=
-            &format!("let value{o}: {} = {};\n", held(dtype), from_word(&format!("shared{o}[lane + width]"), dtype));
-        for &(name, dtype) in extras(r.op) {
-            puts += &format!("shared_{name}{o}[lane] = {};\n", to_word(&format!("{name}{o}"), dtype));
-            let word = format!("shared_{name}{o}[lane + width]");
-            takes += &format!("let other_{name}{o} = {};\n", from_word(&word, dtype));
-        }
-        takes += &fold(reduce, o, &format!("value{o}"), &format!("other_at{o}"), None);
-    }
-    format!(
-        "{puts}workgroupBarrier();
-for (var width = {}u; width > 0u; width >>= 1u) {{
-if (part < width) {{
-{takes}{puts}}}
-workgroupBarrier();
-}}
-",
-        lanes / 2
-    )
-}
-
 fn bind_outputs(shader: &mut Shader, reduce: &Reduce) {
     for o in 0..reduce.outputs.len() {
         shader.bind(Operand::Output(o), &format!("out{o}"), reduce.output_dtype(o), true);
-    }
-}
-
-/// Declares the running result of output `o`.
-fn start(reduce: &Reduce, o: usize) -> String {
-    let r = reduce.outputs[o];
-    let dtype = reduce.expr.dtypes[r.node];
-    let ty = held(dtype);
-    let identity = match (r.op, dtype) {
-        (ReduceOp::Sum | ReduceOp::Max | ReduceOp::ArgMax, DType::Bool) => "false",
-        (_, DType::Bool) => "true",
-        (ReduceOp::Prod, DType::F32 | DType::F16) => "1.0",
-        (ReduceOp::Prod, _) => "1",
-        (ReduceOp::SquaredDeviations, _) | (ReduceOp::Sum, DType::F32 | DType::F16) => "0.0",
-        (ReduceOp::Sum, _) => "0",
-        (ReduceOp::Max | ReduceOp::ArgMax, DType::F32) => "-3.402823466e38",
-        (ReduceOp::Min | ReduceOp::ArgMin, DType::F32) => "3.402823466e38",
-        (ReduceOp::Max | ReduceOp::ArgMax, DType::F16) => "-65504.0",
-        (ReduceOp::Min | ReduceOp::ArgMin, DType::F16) => "65504.0",
-        (ReduceOp::Max | ReduceOp::ArgMax, DType::U32) => "0",
-        (ReduceOp::Min | ReduceOp::ArgMin, DType::U32) => "4294967295",
-        (ReduceOp::Max | ReduceOp::ArgMax, DType::I32) => "(-2147483647 - 1)",
-        (ReduceOp::Min | ReduceOp::ArgMin, DType::I32) => "2147483647",
-    };
-    let mut text = format!("var result{o}: {ty} = {identity};\n");
-    for &(name, dtype) in extras(r.op) {
-        text += &format!("var {name}{o} = {}(0);\n", held(dtype));
-    }
-    text
-}
-
-/// Folds `value` (from `position`, for arg-reductions; a partial result's, for deviations) into the running result. `first`
-/// says when it is the first.
-fn fold(reduce: &Reduce, o: usize, value: &str, position: &str, first: Option<&str>) -> String {
-    let r = reduce.outputs[o];
-    let is_bool = reduce.expr.dtypes[r.node] == DType::Bool;
-    let result = format!("result{o}");
-    match r.op {
-        ReduceOp::Sum | ReduceOp::Max if is_bool => format!("{result} = {result} | {value};\n"),
-        ReduceOp::Prod | ReduceOp::Min if is_bool => format!("{result} = {result} & {value};\n"),
-        ReduceOp::Sum => format!("{result} += {value};\n"),
-        ReduceOp::Prod => format!("{result} *= {value};\n"),
-        ReduceOp::Max => format!("{result} = max({result}, {value});\n"),
-        ReduceOp::Min => format!("{result} = min({result}, {value});\n"),
-        ReduceOp::SquaredDeviations => format!(
-            "if (other_count{o} > 0.0) {{
-let all = count{o} + other_count{o};
-let apart = other_mean{o} - mean{o};
-let share = other_count{o} / all;
-{result} += {value} + apart * apart * count{o} * share;
-mean{o} += apart * share;
-count{o} = all;
-}}
-"
-        ),
-        ReduceOp::ArgMax | ReduceOp::ArgMin => {
-            let better = match (r.op, is_bool) {
-                (ReduceOp::ArgMax, false) => format!("{value} > {result}"),
-                (ReduceOp::ArgMax, true) => format!("{value} & !{result}"),
-                (_, false) => format!("{value} < {result}"),
-                (_, true) => format!("!{value} & {result}"),
-            };
-            // Partial results come from interleaved elements, so that of equal values any may stand first.
-            let first = first.map(|f| format!("({f}) | ")).unwrap_or_default();
-            let tie = format!("(({value} == {result}) & ({position} < at{o}))");
-            format!(
-                "let better{o} = {first}({better}) | {tie};
-{result} = select({result}, {value}, better{o});
-at{o} = select(at{o}, {position}, better{o});
-"
-            )
-        }
     }
 }
 
@@ -426,20 +311,4 @@ fn results(shader: &mut Shader, reduce: &Reduce, splits: usize, kept: usize, bas
         }
     }
     text
-}
-
-fn to_word(value: &str, dtype: DType) -> String {
-    match dtype {
-        DType::Bool => format!("select(0u, 1u, {value})"),
-        DType::U32 => value.to_string(),
-        _ => format!("bitcast<u32>({value})"),
-    }
-}
-
-fn from_word(word: &str, dtype: DType) -> String {
-    match dtype {
-        DType::Bool => format!("{word} != 0u"),
-        DType::U32 => word.to_string(),
-        _ => format!("bitcast<{}>({word})", held(dtype)),
-    }
 }
