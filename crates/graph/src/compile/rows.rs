@@ -10,7 +10,7 @@ use wgrad_device::{Adapter, Affine, Expr, ExprId, ExprNode};
 /// Operations in a kernel at most: beyond, compiling it takes long.
 const MAX_NODES: usize = 192;
 /// How many groups back a partner is looked for.
-const REACH: usize = 48;
+const REACH: usize = 64;
 
 /// What a kernel computes along rows: a [`Work::Rows`] in the making.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub(super) fn join(groups: Vec<Group>, wanted: &HashSet<u64>, updates: &HashSet<
     let mut done: Vec<Option<Group>> = vec![];
     let mut made: HashMap<u64, usize> = HashMap::new();
     for g in groups {
-        let joined = partner(&g, &done, &made, &|at, a: &Group| {
+        let joined = partner(&g, &done, &made, &|a: &Group| {
             if a.outputs.iter().chain(&g.outputs).any(|v| updates.contains(v)) {
                 return None;
             }
@@ -44,7 +44,7 @@ pub(super) fn join(groups: Vec<Group>, wanted: &HashSet<u64>, updates: &HashSet<
             let kept = |v: &u64| wanted.contains(v) || readers.get(v).is_some_and(|&n| n > here(v));
             let group = trimmed(work, kept);
             let fits = group.inputs.len() + group.outputs.len() <= buffers;
-            fits.then_some((at, group))
+            fits.then_some(group)
         });
         let Some((from, to, group)) = joined else {
             g.outputs.iter().for_each(|v| {
@@ -73,19 +73,14 @@ fn partner(
     g: &Group,
     done: &[Option<Group>],
     made: &HashMap<u64, usize>,
-    attempt: &dyn Fn(usize, &Group) -> Option<(usize, Group)>,
+    attempt: &dyn Fn(&Group) -> Option<Group>,
 ) -> Option<(usize, usize, Group)> {
     if !matches!(g.work, Work::Map { .. } | Work::Reduce { .. }) {
         return None;
     }
     let ready = g.inputs.iter().chain(&g.after).filter_map(|v| made.get(v)).max().copied().unwrap_or(0);
-    let mut seen = 0;
-    for at in (0..done.len()).rev() {
+    for at in (0..done.len()).rev().take(REACH) {
         let Some(a) = &done[at] else { continue };
-        seen += 1;
-        if seen > REACH {
-            break;
-        }
         let related = |v: &u64| a.outputs.contains(v) || (a.inputs.contains(v) && at >= ready);
         if !g.inputs.iter().any(related) {
             continue;
@@ -99,7 +94,7 @@ fn partner(
             }
             done.len()
         };
-        if let Some((_, group)) = attempt(at, a) {
+        if let Some(group) = attempt(a) {
             return Some((at, to, group));
         }
     }
