@@ -220,6 +220,18 @@ impl Device {
         }
     }
 
+    /// Compiles the launches' pipelines, side by side, for a later [`Device::prepare`] of the same launches with other memory: which
+    /// of their slices share a buffer matters, and how long they are, but not which buffers these are.
+    ///
+    /// # Errors
+    /// If the device cannot run one of them.
+    pub fn compile(&self, launches: &[Launch]) -> Result<(), DeviceError> {
+        match &self.backend {
+            Backend::Cpu => Ok(()),
+            Backend::Gpu(gpu) => gpu.compile(launches),
+        }
+    }
+
     /// Compiles the launches' pipelines and binds their memory, so that [`Device::run`] only has to submit.
     pub fn prepare(&self, launches: Vec<Launch>) -> Result<Sequence, DeviceError> {
         Ok(Sequence(match &self.backend {
@@ -276,6 +288,15 @@ impl Device {
         match &self.backend {
             Backend::Cpu => 0,
             Backend::Gpu(gpu) => gpu.created(),
+        }
+    }
+
+    /// Pipelines compiled so far. A program's are compiled with it, not when it runs.
+    #[doc(hidden)]
+    pub fn pipelines_compiled(&self) -> usize {
+        match &self.backend {
+            Backend::Cpu => 0,
+            Backend::Gpu(gpu) => gpu.pipelines_compiled(),
         }
     }
 

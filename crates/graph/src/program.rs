@@ -5,7 +5,7 @@ use crate::{Error, State, Tensor, Updates};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Mutex;
-use wgrad_device::{Buffer, DType, Device, DeviceError, KernelTime, Launch, Readback, Sequence, Slice};
+use wgrad_device::{AdapterKind, Buffer, DType, Device, DeviceError, KernelTime, Launch, Readback, Sequence, Slice};
 
 /// A fixed list of kernel launches that computes outputs and updates state.
 pub struct Program {
@@ -20,7 +20,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles `outputs` and `updates` for `device`. Memory for everything but the state is allocated here; a program
+    /// Compiles `outputs` and `updates` for `device`. Memory for everything but the state is allocated and pipelines are
+    /// compiled here; a program
     /// that cannot fit is refused before anything runs.
     ///
     /// # Errors
@@ -57,7 +58,7 @@ impl Program {
         for (bytes, label) in &plan.slots {
             slots.push(device.alloc(*bytes, label)?);
         }
-        Ok(Program {
+        let program = Program {
             device: device.clone(),
             plan,
             recomputed,
@@ -65,7 +66,9 @@ impl Program {
             slots,
             bound: Mutex::new(None),
             output_slices: Mutex::new(vec![]),
-        })
+        };
+        program.compile_pipelines()?;
+        Ok(program)
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -168,19 +171,58 @@ impl Program {
             }
             slices.push(entry.slice.clone());
         }
-        let slice = |p: &Place| match p.base {
-            Base::Input(i) => Slice { buffer: self.inputs[i].clone(), offset: p.offset, bytes: p.bytes },
-            Base::Slot(i) => Slice { buffer: self.slots[i].clone(), offset: p.offset, bytes: p.bytes },
-            Base::State(i) => slices[i].clone(),
-            Base::Arena(a) => {
-                let (buffer, start) = &arenas[&a];
-                Slice { buffer: buffer.clone(), offset: start + p.offset, bytes: p.bytes }
+        let slice = self.slices(&slices, &arenas);
+        let launches = self.launches(&slice);
+        // Outputs may lie in the state as well.
+        *self.output_slices.lock().unwrap_or_else(|p| p.into_inner()) =
+            self.plan.outputs.iter().map(|(p, _)| slice(p)).collect();
+        Ok(self.device.prepare(launches)?)
+    }
+
+    /// Compiles the pipelines, so that the first run does not have to. There is no state yet: buffers of its tensors' number stand
+    /// in for it.
+    fn compile_pipelines(&self) -> Result<(), Error> {
+        if self.device.adapter().kind == AdapterKind::Cpu {
+            return Ok(());
+        }
+        let stand_in = || self.device.alloc(4, "a stand-in for state");
+        let places = place_of_states(&self.plan.states, &self.plan.arenas);
+        let mut arenas = HashMap::new();
+        for a in 0..self.plan.arenas.len() {
+            arenas.insert(a, (stand_in()?, 0));
+        }
+        let mut states = vec![];
+        for place in places {
+            let buffer = match place.base {
+                Base::Arena(a) => arenas[&a].0.clone(),
+                _ => stand_in()?,
+            };
+            states.push(Slice { buffer, offset: place.offset, bytes: place.bytes });
+        }
+        Ok(self.device.compile(&self.launches(&self.slices(&states, &arenas)))?)
+    }
+
+    /// Where places are, given the state's tensors, and of its packs the buffer and where in it each begins.
+    fn slices<'a>(
+        &'a self,
+        states: &'a [Slice],
+        arenas: &'a HashMap<usize, (Buffer, usize)>,
+    ) -> impl Fn(&Place) -> Slice + 'a {
+        |p| {
+            let at =
+                |buffer: &Buffer, start| Slice { buffer: buffer.clone(), offset: start + p.offset, bytes: p.bytes };
+            match p.base {
+                Base::Input(i) => at(&self.inputs[i], 0),
+                Base::Slot(i) => at(&self.slots[i], 0),
+                Base::State(i) => states[i].clone(),
+                Base::Arena(a) => at(&arenas[&a].0, arenas[&a].1),
             }
-        };
-        let launches = self
-            .plan
-            .steps
-            .iter()
+        }
+    }
+
+    fn launches(&self, slice: &impl Fn(&Place) -> Slice) -> Vec<Launch> {
+        let steps = self.plan.steps.iter();
+        steps
             .map(|s| Launch {
                 kernel: s.kernel.clone(),
                 inputs: s.inputs.iter().map(slice).collect(),
@@ -189,11 +231,7 @@ impl Program {
                 scratch: s.scratch.as_ref().map(slice),
                 label: s.label.clone(),
             })
-            .collect();
-        // Outputs may lie in the state as well.
-        *self.output_slices.lock().unwrap_or_else(|p| p.into_inner()) =
-            self.plan.outputs.iter().map(|(p, _)| slice(p)).collect();
-        Ok(self.device.prepare(launches)?)
+            .collect()
     }
 
     fn outputs(&self, pending: Vec<Readback>) -> Outputs {

@@ -61,7 +61,7 @@ impl Gpu {
             passes.iter().copied().filter(|p| !known.contains_key(&p.wgsl) && missing.insert(&p.wgsl)).collect()
         };
         let compiled: Vec<_> =
-            new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile(p)?))).collect::<Result<_, _>>()?;
+            new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile_pass(p)?))).collect::<Result<_, _>>()?;
         if let (false, Some(disk)) = (compiled.is_empty(), &self.disk) {
             disk.save();
         }
@@ -70,7 +70,12 @@ impl Gpu {
         Ok(passes.iter().map(|p| known[&p.wgsl].clone()).collect())
     }
 
-    fn compile(&self, pass: &Pass) -> Result<Arc<wgpu::ComputePipeline>, DeviceError> {
+    /// How many there are by now.
+    pub fn pipelines_compiled(&self) -> usize {
+        lock(&self.pipelines.pipelines).len()
+    }
+
+    fn compile_pass(&self, pass: &Pass) -> Result<Arc<wgpu::ComputePipeline>, DeviceError> {
         let writes: Vec<bool> = pass.bindings.iter().map(|b| b.write).collect();
         let layout = self.layout(&writes)?;
         // Every shader is generated here and guards its own accesses; the checks cost up to a third of the speed.

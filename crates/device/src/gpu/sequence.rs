@@ -25,6 +25,27 @@ pub(super) struct Step {
 impl Gpu {
     /// Compiles, uploads the parameters and binds the memory of all launches.
     pub fn prepare(&self, launches: Vec<Launch>) -> Result<GpuSequence, DeviceError> {
+        let passes = self.passes(&launches)?;
+        let pipelines = self.pipelines(&passes.iter().map(|(_, p)| p).collect::<Vec<_>>())?;
+        let (params, places) = self.upload_params(&passes)?;
+        let mut steps = Vec::with_capacity(passes.len());
+        for (((i, pass), pipeline), (offset, bytes)) in passes.iter().zip(pipelines).zip(places) {
+            let bind_group = self.bind(&launches[*i], pass, &params, offset, bytes)?;
+            steps.push(Step { launch: *i, pipeline, bind_group, groups: pass.groups });
+        }
+        let barriers = barriers(&launches, &passes);
+        let launches = launches.iter().map(|l| (l.kernel.name(), l.kernel.cost())).collect();
+        Ok(GpuSequence { steps, launches, barriers })
+    }
+
+    /// Compiles all launches' pipelines, and binds nothing.
+    pub fn compile(&self, launches: &[Launch]) -> Result<(), DeviceError> {
+        let passes = self.passes(launches)?;
+        self.pipelines(&passes.iter().map(|(_, p)| p).collect::<Vec<_>>()).map(drop)
+    }
+
+    /// The passes of all launches, each with its launch's number.
+    fn passes(&self, launches: &[Launch]) -> Result<Vec<(usize, Pass)>, DeviceError> {
         self.link.faults.check()?;
         let mut passes: Vec<(usize, Pass)> = vec![];
         for (i, launch) in launches.iter().enumerate() {
@@ -39,16 +60,7 @@ impl Gpu {
                 passes.push((i, pass));
             }
         }
-        let pipelines = self.pipelines(&passes.iter().map(|(_, p)| p).collect::<Vec<_>>())?;
-        let (params, places) = self.upload_params(&passes)?;
-        let mut steps = Vec::with_capacity(passes.len());
-        for (((i, pass), pipeline), (offset, bytes)) in passes.iter().zip(pipelines).zip(places) {
-            let bind_group = self.bind(&launches[*i], pass, &params, offset, bytes)?;
-            steps.push(Step { launch: *i, pipeline, bind_group, groups: pass.groups });
-        }
-        let barriers = barriers(&launches, &passes);
-        let launches = launches.iter().map(|l| (l.kernel.name(), l.kernel.cost())).collect();
-        Ok(GpuSequence { steps, launches, barriers })
+        Ok(passes)
     }
 
     /// Refuses what the adapter cannot do, before wgpu does so less clearly.
