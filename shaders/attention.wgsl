@@ -1,8 +1,9 @@
 // What the kernels of attention share: which query and key see each other, scores, dropout, gradients of scores.
 //
-// Layout: q and the result's gradient [batch, heads, length_q, ..], k and v [batch, kv_heads, length_k, ..], row-major.
-// Bindings: 0 params; then q, k, v; backward also `grad` (the result's gradient) and `rows` (for each row of scores its
-// logarithm; after these, for each row the sum of result times gradient); words and bias if any; the output `out`.
+// Layout: rows of q, k, v and the result's gradient lie where the preamble says (`q_base` and so on give where a head's first
+// row begins, `q_step` how far rows are apart), their elements together; results and gradients likewise.
+// Bindings: 0 params; then q, k, v; backward also `grad` (the result's gradient), for each row of scores its logarithm
+// (`logs`) and the sum of result times gradient (`sums`; or after the logarithms, in one buffer); words and bias if any; the output `out`.
 //
 // The preamble defines
 //   SIZE, SIZE_V                           elements of a key, of a value; size, size_v for GPUs run by a CPU: there the
@@ -14,6 +15,8 @@
 //   stream, rounds, threshold, factor      of dropout
 //   word, bias_at                          read the words and the bias (0 where there is none)
 //   bias_row                               where a row of the bias begins
+//   q_base, k_base, v_base, grad_base, q_step, ..   where rows are read
+//   out_base, out_step, second_base, second_step    where rows are written: the only output, or the gradients of k and v
 
 // A score that is not there. Not infinity, which an implementation may assume away.
 const LEAST: f32 = -3.4028234e38;

@@ -7,21 +7,20 @@
 // The preamble also defines
 //   PART                                   0 query, 1 key and value, 2 bias
 //   BIAS_BATCH, BIAS_HEADS, BIAS_ROWS      whether the bias has these extents (else they are summed over)
-//   SECOND_AT                              where the gradient of v begins in the output
-//   ROWS_COUNT                             rows of scores
+//   log_at, sum_at, log_base, log_step, ..  what each row of scores needs, and where it lies
 
 const COLUMNS: u32 = (SIZE + 31u) / 32u;
 const COLUMNS_V: u32 = (SIZE_V + 31u) / 32u;
 
 // Adds the stored tile times 32 columns of the others' rows.
-fn gather_rows(lane: u32, second: bool, size: u32, c: u32, base: u32, first: u32, count: u32, sums: mat4x4<f32>) -> mat4x4<f32> {
+fn gather_rows(lane: u32, second: bool, size: u32, c: u32, at: Head, first: u32, count: u32, sums: mat4x4<f32>) -> mat4x4<f32> {
     workgroupBarrier();
     for (var n = lane; n < OTHER * 32u; n += LANES) {
         let column = c * 32u + n % 32u;
         let other = first + n / 32u;
         var x = 0.0;
         if (column < size && other < count) {
-            x = other_element(second, (base + other) * size + column);
+            x = other_element(second, other_base(second, at) + other * other_step(second) + column);
         }
         left_tile[n] = x;
     }
@@ -29,13 +28,13 @@ fn gather_rows(lane: u32, second: bool, size: u32, c: u32, base: u32, first: u32
     return gather(lane, sums);
 }
 
-// Stores 32 columns of the invocation's rows.
-fn store_rows(lane: u32, start: u32, size: u32, c: u32, row: u32, count: u32, sums: mat4x4<f32>, by: f32) {
+// Stores 32 columns of the invocation's rows, which begin `step` apart.
+fn store_rows(lane: u32, start: u32, step: u32, size: u32, c: u32, row: u32, count: u32, sums: mat4x4<f32>, by: f32) {
     for (var r = 0u; r < 4u; r += 1u) {
         for (var x = 0u; x < 4u; x += 1u) {
             let column = c * 32u + lane % ACROSS * 4u + x;
             if (row + r < count && column < size) {
-                out[start + (row + r) * size + column] = sums[x][r] * by;
+                out[start + (row + r) * step + column] = sums[x][r] * by;
             }
         }
     }
@@ -61,13 +60,9 @@ fn main(
     for (var batch = walk.batches.x; batch < walk.batches.y; batch += 1u) {
         for (var head = walk.heads.x; head < walk.heads.y; head += 1u) {
             let at = head_at(batch * heads() + head);
-            let queries = at.all * length_q();
-            let keys = at.kv * length_k();
-            let own_base = select(keys, queries, PART == 0u);
-            let other_base = select(queries, keys, PART == 0u);
             for (var o = walk.others.x; o < walk.others.y; o += OTHER) {
-                let s = product(lane, false, SIZE, own_base, walk.own, own_count, other_base, o, other_count);
-                let g = product(lane, true, SIZE_V, own_base, walk.own, own_count, other_base, o, other_count);
+                let s = product(lane, false, SIZE, at, walk.own, own_count, o, other_count);
+                let g = product(lane, true, SIZE_V, at, walk.own, own_count, o, other_count);
                 var ds: mat4x4<f32>;
                 var p: mat4x4<f32>;
                 for (var c = 0u; c < 4u; c += 1u) {
@@ -81,14 +76,14 @@ fn main(
                     workgroupBarrier();
                     keep_tile(lane, ds);
                     for (var c = 0u; c < COLUMNS; c += 1u) {
-                        first[c] = gather_rows(lane, false, SIZE, c, other_base, o, other_count, first[c]);
+                        first[c] = gather_rows(lane, false, SIZE, c, at, o, other_count, first[c]);
                     }
                 }
                 if (PART == 1u) {
                     workgroupBarrier();
                     keep_tile(lane, p);
                     for (var c = 0u; c < COLUMNS_V; c += 1u) {
-                        second[c] = gather_rows(lane, true, SIZE_V, c, other_base, o, other_count, second[c]);
+                        second[c] = gather_rows(lane, true, SIZE_V, c, at, o, other_count, second[c]);
                     }
                 }
             }
@@ -116,13 +111,12 @@ fn main(
     }
     // The walk of a query's, or a key's, gradient is in one problem.
     let at = head_at(walk.batches.x * heads() + walk.heads.x);
-    let base = select(at.kv * length_k(), at.all * length_q(), PART == 0u);
     for (var c = 0u; c < COLUMNS; c += 1u) {
-        store_rows(lane, base * SIZE, SIZE, c, own.x, own_count, first[c], scale());
+        store_rows(lane, out_base(at), out_step(), SIZE, c, own.x, own_count, first[c], scale());
     }
     if (PART == 1u) {
         for (var c = 0u; c < COLUMNS_V; c += 1u) {
-            store_rows(lane, SECOND_AT() + base * SIZE_V, SIZE_V, c, own.x, own_count, second[c], 1.0);
+            store_rows(lane, second_base(at), second_step(), SIZE_V, c, own.x, own_count, second[c], 1.0);
         }
     }
 }

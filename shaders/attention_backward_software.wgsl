@@ -31,20 +31,18 @@ fn main(
     let inside = own < vec4<u32>(own_count);
     // The walk of a query's, or a key's, gradient is in one problem.
     let start = head_at(walk.batches.x * heads() + walk.heads.x);
-    let line = select(start.kv * length_k(), start.all * length_q(), PART == 0u) + min(own, vec4<u32>(own_count - 1u));
+    let row = min(own, vec4<u32>(own_count - 1u));
+    let line = out_base(start) + row * out_step();
+    let second_line = second_base(start) + row * second_step();
     var begun = false;
     // The gradient of the bias.
     var total: array<vec4<f32>, OTHER>;
     for (var batch = walk.batches.x; batch < walk.batches.y; batch += 1u) {
         for (var head = walk.heads.x; head < walk.heads.y; head += 1u) {
             let at = head_at(batch * heads() + head);
-            let queries = at.all * length_q();
-            let keys = at.kv * length_k();
-            let own_base = select(keys, queries, PART == 0u);
-            let other_base = select(queries, keys, PART == 0u);
             for (var o = walk.others.x; o < walk.others.y; o += OTHER) {
-                let first = places(own_base, own, own_count, other_base, o, other_count, size());
-                let second = places(own_base, own, own_count, other_base, o, other_count, size_v());
+                let first = places(false, at, own, own_count, o, other_count);
+                let second = places(true, at, own, own_count, o, other_count);
                 var s = columns(product(false, size(), first));
                 var g = columns(product(true, size_v(), second));
                 for (var c = 0u; c < OTHER; c += 1u) {
@@ -57,10 +55,10 @@ fn main(
                     }
                 }
                 if (PART != 2u) {
-                    add_rows(false, size(), line * size(), inside, tile_of(g), first, begun, scale());
+                    add_rows(false, size(), line, inside, tile_of(g), first, begun, scale());
                 }
                 if (PART == 1u) {
-                    add_rows(true, size_v(), SECOND_AT() + line * size_v(), inside, tile_of(s), second, begun, 1.0);
+                    add_rows(true, size_v(), second_line, inside, tile_of(s), second, begun, 1.0);
                 }
                 begun = true;
             }
@@ -72,9 +70,9 @@ fn main(
             store_bias(walk, own, walk.others.x + c, total[c]);
         }
     } else if (!begun) {
-        clear_rows(size(), line * size(), inside);
+        clear_rows(size(), line, inside);
         if (PART == 1u) {
-            clear_rows(size_v(), SECOND_AT() + line * size_v(), inside);
+            clear_rows(size_v(), second_line, inside);
         }
     }
 }

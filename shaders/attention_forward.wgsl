@@ -18,6 +18,22 @@ fn other_element(second: bool, at: u32) -> f32 {
     return k[at];
 }
 
+fn own_base(second: bool, at: Head) -> u32 {
+    return q_base(at);
+}
+
+fn own_step(second: bool) -> u32 {
+    return q_step();
+}
+
+fn other_base(second: bool, at: Head) -> u32 {
+    return k_base(at);
+}
+
+fn other_step(second: bool) -> u32 {
+    return k_step();
+}
+
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -40,7 +56,7 @@ fn main(
     var sum = vec4<f32>();
     var result: array<mat4x4<f32>, COLUMNS>;
     for (var j = range.x; j < range.y; j += OTHER) {
-        var s = product(lane, false, SIZE, at.all * length_q(), first, length_q(), at.kv * length_k(), j, length_k());
+        var s = product(lane, false, SIZE, at, first, length_q(), j, length_k());
         let key = j + lane % ACROSS * 4u;
         s = mat4x4<f32>(
             scores(at, rows4, vec4<u32>(key), s[0]),
@@ -72,7 +88,7 @@ fn main(
                 let other = j + n / 32u;
                 var x = 0.0;
                 if (column < SIZE_V && other < length_k()) {
-                    x = v[(at.kv * length_k() + other) * SIZE_V + column];
+                    x = v[v_base(at) + other * v_step() + column];
                 }
                 left_tile[n] = x;
             }
@@ -94,15 +110,15 @@ fn main(
     let logs = select(top + log(total), vec4<f32>(LEAST), empty);
     for (var r = 0u; r < 4u; r += 1u) {
         if (row + r < length_q()) {
-            let line = at.all * length_q() + row + r;
+            let line = out_base(at) + (row + r) * out_step();
             if (lane % ACROSS == 0u) {
-                out[LOG_AT() + line] = logs[r];
+                out[LOG_AT() + at.all * length_q() + row + r] = logs[r];
             }
             for (var c = 0u; c < COLUMNS; c += 1u) {
                 let column = c * 32u + lane % ACROSS * 4u;
                 for (var x = 0u; x < 4u; x += 1u) {
                     if (column + x < SIZE_V) {
-                        out[line * SIZE_V + column + x] = result[c][x][r] * inverse[r];
+                        out[line + column + x] = result[c][x][r] * inverse[r];
                     }
                 }
             }

@@ -12,6 +12,24 @@ fn other_element(second: bool, at: u32) -> f32 {
     return k[at];
 }
 
+fn own_base(second: bool, at: Head) -> u32 {
+    return q_base(at);
+}
+
+fn own_step(second: bool) -> u32 {
+    return q_step();
+}
+
+fn other_base(second: bool, at: Head) -> u32 {
+    if (second) { return v_base(at); }
+    return k_base(at);
+}
+
+fn other_step(second: bool) -> u32 {
+    if (second) { return v_step(); }
+    return k_step();
+}
+
 @compute @workgroup_size(8)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -28,15 +46,13 @@ fn main(
     let own = first + lane * 4u + FOUR;
     let inside = own < vec4<u32>(length_q());
     let range = keys_of(first, min(first + OWN, length_q()));
-    let line = at.all * length_q() + min(own, vec4<u32>(length_q() - 1u));
+    let row = min(own, vec4<u32>(length_q() - 1u));
+    let line = out_base(at) + row * out_step();
 
     var top = vec4<f32>(LEAST);
     var sum = vec4<f32>();
     for (var j = range.x; j < range.y; j += OTHER) {
-        let products = product(
-            false, size(), places(at.all * length_q(), own, length_q(), at.kv * length_k(), j, length_k(), size())
-        );
-        var s = columns(products);
+        var s = columns(product(false, size(), places(false, at, own, length_q(), j, length_k())));
         let old = top;
         for (var c = 0u; c < OTHER; c += 1u) {
             let x = scores(at, own, vec4<u32>(j + c), s[c]);
@@ -55,11 +71,11 @@ fn main(
             s[c] = x;
         }
         let p = tile_of(s);
-        let values = places(0u, own, length_q(), at.kv * length_k(), j, length_k(), size_v());
+        let values = places(true, at, own, length_q(), j, length_k());
         let begun = vec4<bool>(j != range.x);
         for (var n = 0u; n < size_v(); n += 1u) {
-            let before = select(vec4<f32>(), load_out(line * size_v() + n) * shrink, begun);
-            store_out(line * size_v() + n, inside, before + weighted(true, p, values, n));
+            let before = select(vec4<f32>(), load_out(line + n) * shrink, begun);
+            store_out(line + n, inside, before + weighted(true, p, values, n));
         }
     }
 
@@ -68,7 +84,7 @@ fn main(
     // A row that saw nothing may never have been written.
     let seen = vec4<bool>(range.x < range.y) & !empty;
     for (var n = 0u; n < size_v(); n += 1u) {
-        store_out(line * size_v() + n, inside, select(vec4<f32>(), load_out(line * size_v() + n) * inverse, seen));
+        store_out(line + n, inside, select(vec4<f32>(), load_out(line + n) * inverse, seen));
     }
-    store_out(LOG_AT() + line, inside, select(top + log(sum), vec4<f32>(LEAST), empty));
+    store_out(LOG_AT() + at.all * length_q() + row, inside, select(top + log(sum), vec4<f32>(LEAST), empty));
 }

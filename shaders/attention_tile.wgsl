@@ -3,6 +3,7 @@
 //
 // The kernel defines
 //   own_element, other_element             elements of the operands of a product (the second: of values)
+//   own_base, own_step, other_base, other_step   where their rows lie
 
 const LANES: u32 = 128u;
 const OWN: u32 = 64u;
@@ -28,19 +29,20 @@ fn right4(at: u32) -> vec4<f32> {
     return vec4<f32>(right_tile[at], right_tile[at + 1u], right_tile[at + 2u], right_tile[at + 3u]);
 }
 
-// Products of rows of `size` elements: columns are others. Operands begin at rows own_base and other_base; there are
-// own_count and other_count of each, and what lies past them is never read.
+// Products of rows of `size` elements: columns are others. There are own_count and other_count rows of each, and what lies past
+// them is never read.
 fn product(
     lane: u32,
     second: bool,
     size: u32,
-    own_base: u32,
+    head: Head,
     own: u32,
     own_count: u32,
-    other_base: u32,
     other: u32,
     other_count: u32,
 ) -> mat4x4<f32> {
+    let own_from = own_base(second, head);
+    let other_from = other_base(second, head);
     var sums = mat4x4<f32>();
     let own_at = lane / ACROSS * 4u;
     let other_at = lane % ACROSS * 4u;
@@ -51,7 +53,7 @@ fn product(
             let line = n / DEPTH;
             var x = 0.0;
             if (column < size && own + line < own_count) {
-                x = own_element(second, (own_base + own + line) * size + column);
+                x = own_element(second, own_from + (own + line) * own_step(second) + column);
             }
             left_tile[n % DEPTH * OWN_LINE + line] = x;
         }
@@ -60,7 +62,7 @@ fn product(
             let line = n / DEPTH;
             var x = 0.0;
             if (column < size && other + line < other_count) {
-                x = other_element(second, (other_base + other + line) * size + column);
+                x = other_element(second, other_from + (other + line) * other_step(second) + column);
             }
             right_tile[n % DEPTH * OTHER_LINE + line] = x;
         }

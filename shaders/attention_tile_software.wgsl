@@ -3,6 +3,7 @@
 //
 // The kernel defines
 //   own_element, other_element             elements of the operands of a product (the second: of values)
+//   own_base, own_step, other_base, other_step   where their rows lie
 
 const OWN: u32 = 32u;
 const OTHER: u32 = 16u;
@@ -26,14 +27,16 @@ struct Places {
 }
 
 // Rows past the end are the last one; what comes of them is not used.
-fn places(own_base: u32, own: vec4<u32>, own_count: u32, other_base: u32, other: u32, count: u32, size: u32) -> Places {
+fn places(second: bool, head: Head, own: vec4<u32>, own_count: u32, other: u32, count: u32) -> Places {
     let last = vec4<u32>(count - 1u);
+    let base = other_base(second, head);
+    let step = other_step(second);
     return Places(
-        (own_base + min(own, vec4<u32>(own_count - 1u))) * size,
-        (other_base + min(other + FOUR, last)) * size,
-        (other_base + min(other + 4u + FOUR, last)) * size,
-        (other_base + min(other + 8u + FOUR, last)) * size,
-        (other_base + min(other + 12u + FOUR, last)) * size,
+        own_base(second, head) + min(own, vec4<u32>(own_count - 1u)) * own_step(second),
+        base + min(other + FOUR, last) * step,
+        base + min(other + 4u + FOUR, last) * step,
+        base + min(other + 8u + FOUR, last) * step,
+        base + min(other + 12u + FOUR, last) * step,
     );
 }
 

@@ -19,6 +19,42 @@ fn other_element(second: bool, at: u32) -> f32 {
     return k[at];
 }
 
+fn own_base(second: bool, at: Head) -> u32 {
+    if (PART == 0u) {
+        if (second) { return grad_base(at); }
+        return q_base(at);
+    }
+    if (second) { return v_base(at); }
+    return k_base(at);
+}
+
+fn own_step(second: bool) -> u32 {
+    if (PART == 0u) {
+        if (second) { return grad_step(); }
+        return q_step();
+    }
+    if (second) { return v_step(); }
+    return k_step();
+}
+
+fn other_base(second: bool, at: Head) -> u32 {
+    if (PART != 0u) {
+        if (second) { return grad_base(at); }
+        return q_base(at);
+    }
+    if (second) { return v_base(at); }
+    return k_base(at);
+}
+
+fn other_step(second: bool) -> u32 {
+    if (PART != 0u) {
+        if (second) { return grad_step(); }
+        return q_step();
+    }
+    if (second) { return v_step(); }
+    return k_step();
+}
+
 // Own rows from `own` on, the others' range, and the problems and heads (of q) over which is summed.
 struct Walk {
     inside: bool,
@@ -81,11 +117,12 @@ struct Gradients {
 fn gradients(at: Head, own: vec4<u32>, other: vec4<u32>, product: vec4<f32>, g: vec4<f32>) -> Gradients {
     let i = select(other, own, vec4<bool>(PART == 0u));
     let j = select(own, other, vec4<bool>(PART == 0u));
-    let row = at.all * length_q() + min(i, vec4<u32>(length_q() - 1u));
-    let logs = vec4<f32>(rows[row.x], rows[row.y], rows[row.z], rows[row.w]);
-    let d = ROWS_COUNT() + row;
-    let delta = vec4<f32>(rows[d.x], rows[d.y], rows[d.z], rows[d.w]);
-    let p = weights(scores(at, i, j, product), logs);
+    let row = min(i, vec4<u32>(length_q() - 1u));
+    let l = log_base(at) + row * log_step();
+    let d = sum_base(at) + row * sum_step();
+    let top = vec4<f32>(log_at(l.x), log_at(l.y), log_at(l.z), log_at(l.w));
+    let delta = vec4<f32>(sum_at(d.x), sum_at(d.y), sum_at(d.z), sum_at(d.w));
+    let p = weights(scores(at, i, j, product), top);
     var z = vec4<f32>(1.0);
     if (DROPPED) {
         z = kept(at, i, j);

@@ -1,7 +1,8 @@
 //! The contract between the graph and the backends.
 
-use crate::{Adapter, CpuIo};
+use crate::{Access, Adapter, CpuIo};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// A piece of work on buffers. One file in `kernels/` defines one kernel: what it computes, how it is launched on a
 /// given adapter, and its CPU twin.
@@ -29,6 +30,19 @@ pub trait Kernel: Debug + Send + Sync {
     fn may_alias(&self, output: usize, input: usize) -> bool {
         let _ = (output, input);
         false
+    }
+
+    /// Whether input `input` need not be dense: [`Kernel::read_through`] is asked first.
+    fn reads_views(&self, input: usize) -> bool {
+        let _ = input;
+        false
+    }
+
+    /// The same kernel with input `input` read through an access, a function of the input's own index; or `None` if it cannot,
+    /// and the input has to be stored densely.
+    fn read_through(&self, input: usize, access: &Access) -> Option<Arc<dyn Kernel>> {
+        let _ = (input, access);
+        None
     }
 
     /// The work done, for profiles and summaries.

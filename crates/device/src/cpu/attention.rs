@@ -6,7 +6,7 @@ use super::CpuIo;
 use super::exp::Rows;
 use super::interpret::run_tasks;
 use super::math::exp;
-use crate::kernels::{Attention, AttentionKernel, AttentionPart};
+use crate::kernels::{Attention, AttentionKernel, AttentionPart, RowPlaces, row_inputs};
 use crate::philox;
 use std::ops::Range;
 
@@ -27,11 +27,15 @@ pub(crate) fn run(kernel: &AttentionKernel, io: &CpuIo) {
     let backward = kernel.part != AttentionPart::Forward;
     let work = Work {
         a,
+        operands: kernel.operands,
+        results: kernel.results(),
         q: io.input(0).0,
         k: io.input(1).0,
         v: io.input(2).0,
         grad: if backward { io.input(3).0 } else { std::ptr::null() },
-        rows: if backward { io.input(4).0 } else { std::ptr::null() },
+        logs: if backward { io.input(4).0 } else { std::ptr::null() },
+        sums: if backward { io.input(3 + row_inputs(a)).0 } else { std::ptr::null() },
+        rows: kernel.rows,
         words: words.map_or(std::ptr::null(), |i| io.input(i).0),
         bias: bias.map_or(std::ptr::null(), |i| io.input(i).0),
         out: io.output(0).0,
@@ -86,11 +90,15 @@ struct Scratch {
 
 struct Work<'a> {
     a: &'a Attention,
+    operands: [RowPlaces; 4],
+    results: [RowPlaces; 2],
     q: *const f32,
     k: *const f32,
     v: *const f32,
     grad: *const f32,
-    rows: *const f32,
+    logs: *const f32,
+    sums: *const f32,
+    rows: [RowPlaces; 2],
     words: *const u32,
     bias: *const f32,
     out: *mut f32,
@@ -147,24 +155,32 @@ impl Work<'_> {
         head / (self.a.heads / self.a.kv_heads)
     }
 
-    fn value(&self, kv: usize, j: usize) -> *const f32 {
-        // SAFETY: keys are below length_k, as everywhere here.
-        unsafe { self.v.add((kv * self.a.length_k + j) * self.a.size_v) }
+    /// Row `i` of head `head`, counted over all problems of which each has `heads`, and the distance of rows.
+    fn rows_of(&self, from: *const f32, rows: RowPlaces, heads: usize, head: usize, i: usize) -> (*const f32, usize) {
+        // SAFETY: problems, heads and rows are inside the operand, as everywhere here.
+        (unsafe { from.add(rows.at(head / heads, head % heads, i)) }, rows.row)
     }
 
-    fn key(&self, kv: usize, j: usize) -> *const f32 {
-        // SAFETY: as above.
-        unsafe { self.k.add((kv * self.a.length_k + j) * self.a.size) }
+    fn value(&self, kv: usize, j: usize) -> (*const f32, usize) {
+        self.rows_of(self.v, self.operands[2], self.a.kv_heads, kv, j)
     }
 
-    fn query_at(&self, head: usize, i: usize) -> *const f32 {
-        // SAFETY: queries are below length_q, as everywhere here.
-        unsafe { self.q.add((head * self.a.length_q + i) * self.a.size) }
+    fn key(&self, kv: usize, j: usize) -> (*const f32, usize) {
+        self.rows_of(self.k, self.operands[1], self.a.kv_heads, kv, j)
     }
 
-    fn grad_at(&self, head: usize, i: usize) -> *const f32 {
-        // SAFETY: as above.
-        unsafe { self.grad.add((head * self.a.length_q + i) * self.a.size_v) }
+    fn query_at(&self, head: usize, i: usize) -> (*const f32, usize) {
+        self.rows_of(self.q, self.operands[0], self.a.heads, head, i)
+    }
+
+    fn grad_at(&self, head: usize, i: usize) -> (*const f32, usize) {
+        self.rows_of(self.grad, self.operands[3], self.a.heads, head, i)
+    }
+
+    /// Rows of the first output, or of the second; the caller's task writes them alone.
+    fn out_at(&self, o: usize, heads: usize, head: usize, i: usize) -> (*mut f32, usize) {
+        let (at, step) = self.rows_of(self.out, self.results[o], heads, head, i);
+        (at.cast_mut(), step)
     }
 
     /// The scores of a block, `LEAST` where there is none.
@@ -174,8 +190,8 @@ impl Work<'_> {
         to.resize(rows.len() * n, 0.0);
         // SAFETY: `to` was made this large.
         unsafe {
-            let (q, k) =
-                ((self.query_at(head, rows.start), a.size, 1), (self.key(self.kv(head), keys.start), 1, a.size));
+            let ((q, q_step), (k, k_step)) = (self.query_at(head, rows.start), self.key(self.kv(head), keys.start));
+            let (q, k) = ((q, q_step, 1), (k, 1, k_step));
             multiply([rows.len(), n, a.size], (to.as_mut_ptr(), n, 1), false, q, k, a.scale);
         }
         let (b, h) = (head / a.heads, head % a.heads);
@@ -221,9 +237,10 @@ impl Work<'_> {
     fn forward(&self, head: usize, rows: Range<usize>, s: &mut Scratch) {
         let a = self.a;
         let first = head * a.length_q + rows.start;
+        let (to, step) = self.out_at(0, a.heads, head, rows.start);
         // SAFETY: this task's rows of the result.
-        let out = unsafe { std::slice::from_raw_parts_mut(self.out.add(first * a.size_v), rows.len() * a.size_v) };
-        out.fill(0.0);
+        let out = |r: usize| unsafe { std::slice::from_raw_parts_mut(to.add(r * step), a.size_v) };
+        (0..rows.len()).for_each(|r| out(r).fill(0.0));
         s.max.clear();
         s.max.resize(rows.len(), LEAST);
         s.sum.clear();
@@ -241,7 +258,7 @@ impl Work<'_> {
                 let sum = Rows::exp(row, if max == LEAST { 0.0 } else { max });
                 s.sum[r] = s.sum[r] * shrink + sum;
                 if shrink != 1.0 {
-                    out[r * a.size_v..(r + 1) * a.size_v].iter_mut().for_each(|o| *o *= shrink);
+                    out(r).iter_mut().for_each(|o| *o *= shrink);
                 }
             }
             if self.kept(head, &rows, &keys, &mut s.kept) {
@@ -250,8 +267,8 @@ impl Work<'_> {
             // SAFETY: shapes as made above.
             unsafe {
                 let p = (s.scores.as_ptr(), keys.len(), 1);
-                let v = (self.value(self.kv(head), j), a.size_v, 1);
-                multiply([rows.len(), a.size_v, keys.len()], (out.as_mut_ptr(), a.size_v, 1), true, p, v, 1.0);
+                let (v, v_step) = self.value(self.kv(head), j);
+                multiply([rows.len(), a.size_v, keys.len()], (to, step, 1), true, p, (v, v_step, 1), 1.0);
             }
         }
         // SAFETY: this task's rows of the logarithms.
@@ -259,7 +276,7 @@ impl Work<'_> {
         for (r, log) in logs.iter_mut().enumerate() {
             *log = if s.sum[r] > 0.0 { s.max[r] + s.sum[r].ln() } else { LEAST };
             let factor = if s.sum[r] > 0.0 { 1.0 / s.sum[r] } else { 0.0 };
-            out[r * a.size_v..(r + 1) * a.size_v].iter_mut().for_each(|o| *o *= factor);
+            out(r).iter_mut().for_each(|o| *o *= factor);
         }
     }
 
@@ -271,15 +288,16 @@ impl Work<'_> {
         s.grads.resize(rows.len() * n, 0.0);
         // SAFETY: `grads` was made this large.
         unsafe {
-            let g = (self.grad_at(head, rows.start), a.size_v, 1);
-            let v = (self.value(self.kv(head), keys.start), 1, a.size_v);
-            multiply([rows.len(), n, a.size_v], (s.grads.as_mut_ptr(), n, 1), false, g, v, 1.0);
+            let ((g, g_step), (v, v_step)) = (self.grad_at(head, rows.start), self.value(self.kv(head), keys.start));
+            let to = (s.grads.as_mut_ptr(), n, 1);
+            multiply([rows.len(), n, a.size_v], to, false, (g, g_step, 1), (v, 1, v_step), 1.0);
         }
         let dropped = self.kept(head, rows, keys, &mut s.kept);
         for (r, i) in rows.clone().enumerate() {
-            let at = head * a.length_q + i;
-            // SAFETY: rows has two values for each row.
-            let (log, delta) = unsafe { (*self.rows.add(at), *self.rows.add(a.rows() + at)) };
+            let (log, delta) = [(self.logs, self.rows[0]), (self.sums, self.rows[1])]
+                // SAFETY: there is a value for each row.
+                .map(|(from, places)| unsafe { *self.rows_of(from, places, a.heads, head, i).0 })
+                .into();
             let part = r * n..(r + 1) * n;
             let (p, g) = (&mut s.scores[part.clone()], &mut s.grads[part.clone()]);
             Rows::exp(p, if log == LEAST { 0.0 } else { log });
@@ -296,29 +314,31 @@ impl Work<'_> {
 
     fn query(&self, head: usize, rows: Range<usize>, s: &mut Scratch) {
         let a = self.a;
+        let (out, step) = self.out_at(0, a.heads, head, rows.start);
         // SAFETY: this task's rows of the gradient.
-        let out = unsafe { self.out.add((head * a.length_q + rows.start) * a.size) };
-        unsafe { std::slice::from_raw_parts_mut(out, rows.len() * a.size).fill(0.0) };
+        (0..rows.len()).for_each(|r| unsafe { std::slice::from_raw_parts_mut(out.add(r * step), a.size).fill(0.0) });
         let all = a.keys_of(rows.start, rows.end);
         for j in all.clone().step_by(KEYS) {
             let keys = j..(j + KEYS).min(all.end);
             self.grads(head, &rows, &keys, s);
             // SAFETY: shapes as made above.
             unsafe {
-                let (g, k) = ((s.grads.as_ptr(), keys.len(), 1), (self.key(self.kv(head), j), a.size, 1));
-                multiply([rows.len(), a.size, keys.len()], (out, a.size, 1), true, g, k, a.scale);
+                let (k, k_step) = self.key(self.kv(head), j);
+                let g = (s.grads.as_ptr(), keys.len(), 1);
+                multiply([rows.len(), a.size, keys.len()], (out, step, 1), true, g, (k, k_step, 1), a.scale);
             }
         }
     }
 
     fn key_value(&self, kv: usize, keys: Range<usize>, s: &mut Scratch) {
         let (a, n) = (self.a, keys.len());
-        let first = kv * a.length_k + keys.start;
-        // SAFETY: this task's rows of both gradients.
-        let (dk, dv) = unsafe { (self.out.add(first * a.size), self.out.add(a.count_k() + first * a.size_v)) };
-        unsafe {
-            std::slice::from_raw_parts_mut(dk, n * a.size).fill(0.0);
-            std::slice::from_raw_parts_mut(dv, n * a.size_v).fill(0.0);
+        let [(dk, k_step), (dv, v_step)] = [0, 1].map(|o| self.out_at(o, a.kv_heads, kv, keys.start));
+        for r in 0..n {
+            // SAFETY: this task's rows of both gradients.
+            unsafe {
+                std::slice::from_raw_parts_mut(dk.add(r * k_step), a.size).fill(0.0);
+                std::slice::from_raw_parts_mut(dv.add(r * v_step), a.size_v).fill(0.0);
+            }
         }
         let group = a.heads / a.kv_heads;
         let all = a.queries_of(keys.start, keys.end);
@@ -328,10 +348,10 @@ impl Work<'_> {
                 self.grads(head, &rows, &keys, s);
                 // SAFETY: shapes as made above; scores and gradients are read transposed.
                 unsafe {
-                    let (g, q) = ((s.grads.as_ptr(), 1, n), (self.query_at(head, i), a.size, 1));
-                    multiply([n, a.size, rows.len()], (dk, a.size, 1), true, g, q, a.scale);
-                    let (p, g) = ((s.scores.as_ptr(), 1, n), (self.grad_at(head, i), a.size_v, 1));
-                    multiply([n, a.size_v, rows.len()], (dv, a.size_v, 1), true, p, g, 1.0);
+                    let (g, (q, q_step)) = ((s.grads.as_ptr(), 1, n), self.query_at(head, i));
+                    multiply([n, a.size, rows.len()], (dk, k_step, 1), true, g, (q, q_step, 1), a.scale);
+                    let (p, (g, g_step)) = ((s.scores.as_ptr(), 1, n), self.grad_at(head, i));
+                    multiply([n, a.size_v, rows.len()], (dv, v_step, 1), true, p, (g, g_step, 1), 1.0);
                 }
             }
         }

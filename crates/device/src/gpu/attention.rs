@@ -1,7 +1,7 @@
 //! The generated part of attention's shaders: constants, sizes, and how the words and the bias are read.
 
 use super::codegen::Shader;
-use crate::kernels::{Attention, AttentionKernel, AttentionPart};
+use crate::kernels::{Attention, AttentionKernel, AttentionPart, RowPlaces, row_inputs};
 use crate::{Adapter, AdapterKind, DType, Operand, Pass, fold_groups};
 
 /// A side of the window that hides nothing, and the bound of all distances.
@@ -15,10 +15,16 @@ pub(crate) fn passes(kernel: &AttentionKernel, adapter: &Adapter) -> Vec<Pass> {
     let software = adapter.kind == AdapterKind::Software;
     let forward = kernel.part == AttentionPart::Forward;
     let mut shader = Shader::new();
-    for (i, name) in ["q", "k", "v", "grad", "rows"].into_iter().take(if forward { 3 } else { 5 }).enumerate() {
+    let (rows, mut text) = (row_inputs(a), String::new());
+    let count = if forward { 3 } else { 4 + rows };
+    for (i, name) in ["q", "k", "v", "grad", "logs", "sums"].into_iter().take(count).enumerate() {
         shader.bind(Operand::Input(i), name, DType::F32, false);
     }
-    let mut text = String::new();
+    if !forward {
+        text += "fn log_at(i: u32) -> f32 { return logs[i]; }\n";
+        let sums = if rows == 1 { "logs" } else { "sums" };
+        text += &format!("fn sum_at(i: u32) -> f32 {{ return {sums}[i]; }}\n");
+    }
     options(&mut shader, &mut text, kernel);
     if software {
         text += &format!("fn size() -> u32 {{ return {}; }}\n", shader.param(a.size as i64));
@@ -28,6 +34,7 @@ pub(crate) fn passes(kernel: &AttentionKernel, adapter: &Adapter) -> Vec<Pass> {
         text += &format!("const SIZE: u32 = {}u;\nconst SIZE_V: u32 = {}u;\n", a.size, a.size_v);
     }
     sizes(&mut shader, &mut text, a);
+    places(&mut shader, &mut text, kernel);
     shader.bind(Operand::Output(0), "out", DType::F32, true);
     text += wgrad_shaders::ATTENTION;
     text += if software { wgrad_shaders::ATTENTION_TILE_SOFTWARE } else { wgrad_shaders::ATTENTION_TILE };
@@ -40,7 +47,7 @@ pub(crate) fn passes(kernel: &AttentionKernel, adapter: &Adapter) -> Vec<Pass> {
         (false, false) => wgrad_shaders::ATTENTION_BACKWARD,
         (false, true) => wgrad_shaders::ATTENTION_BACKWARD_SOFTWARE,
     };
-    // Rows of the workgroup's own, and others at a time: as the tiles' files have them.
+    // RowPlaces of the workgroup's own, and others at a time: as the tiles' files have them.
     let [own, other] = if software { [32, 16] } else { [64, 32] };
     let groups = match kernel.part {
         AttentionPart::Forward | AttentionPart::BackwardQuery => a.batch * a.heads * a.length_q.div_ceil(own),
@@ -106,8 +113,6 @@ fn sizes(shader: &mut Shader, text: &mut String, a: &Attention) {
         ("length_q", "u32", a.length_q as i64),
         ("length_k", "u32", a.length_k as i64),
         ("LOG_AT", "u32", a.count_o() as i64),
-        ("SECOND_AT", "u32", a.count_k() as i64),
-        ("ROWS_COUNT", "u32", a.rows() as i64),
         ("stream", "u32", dropout(|d| d.stream)),
         ("rounds", "u32", 10),
         ("threshold", "u32", dropout(|d| d.threshold)),
@@ -131,4 +136,32 @@ fn sizes(shader: &mut Shader, text: &mut String, a: &Attention) {
     };
     let (i, h, b) = (of(length), of(heads), of(batch));
     *text += &format!("fn bias_row(at: Head, i: u32) -> u32 {{ return at.batch * {b} + at.head * {h} + i * {i}; }}\n");
+}
+
+/// Functions that say where rows lie.
+fn places(shader: &mut Shader, text: &mut String, kernel: &AttentionKernel) {
+    let [q, k, v, grad] = kernel.operands;
+    let [out, second] = kernel.results();
+    let of_keys = kernel.part == AttentionPart::BackwardKeyValue;
+    let [logs, sums] = kernel.rows;
+    let all: [(&str, RowPlaces, bool); 8] = [
+        ("q", q, false),
+        ("k", k, true),
+        ("v", v, true),
+        ("grad", grad, false),
+        ("log", logs, false),
+        ("sum", sums, false),
+        ("out", out, of_keys),
+        ("second", second, true),
+    ];
+    let backward = kernel.part != AttentionPart::Forward;
+    for (name, rows, keys) in
+        all.into_iter().filter(|(name, ..)| backward || !["grad", "second", "log", "sum"].contains(name))
+    {
+        let [start, batch, head, row] = [rows.start, rows.batch, rows.head, rows.row].map(|w| shader.param(w as i64));
+        let own = if keys { "at.head / group()" } else { "at.head" };
+        *text += &format!("fn {name}_step() -> u32 {{ return {row}; }}\n");
+        *text +=
+            &format!("fn {name}_base(at: Head) -> u32 {{ return {start} + at.batch * {batch} + {own} * {head}; }}\n");
+    }
 }

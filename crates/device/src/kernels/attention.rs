@@ -2,7 +2,39 @@
 //! maximum and sum for each row (Milakov and Gimelshein, 2018; Dao et al., "FlashAttention", 2022), and the backward passes
 //! compute the scores again from q, k and the saved logarithm of the sum.
 
-use crate::{Adapter, Cost, CpuIo, Kernel, Pass, cpu, gpu};
+use crate::{Access, Adapter, Cost, CpuIo, Kernel, Pass, cpu, gpu};
+use std::sync::Arc;
+
+/// Where the rows of an operand lie: element `e` of row `i` of head `h` of problem `b` is element `start + b * batch + h * head
+/// + i * row + e` of the buffer. So queries, keys and values may be parts of what one product made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowPlaces {
+    /// The first element.
+    pub start: usize,
+    /// From problem to problem.
+    pub batch: usize,
+    /// From head to head.
+    pub head: usize,
+    /// From row to row.
+    pub row: usize,
+}
+
+impl RowPlaces {
+    /// Of a dense [batch, heads, length, size].
+    pub fn by_head([heads, length, size]: [usize; 3]) -> RowPlaces {
+        RowPlaces { start: 0, batch: heads * length * size, head: length * size, row: size }
+    }
+
+    /// Of a dense [batch, length, heads, size] that begins at element `start`.
+    pub fn by_place(start: usize, [heads, length, size]: [usize; 3]) -> RowPlaces {
+        RowPlaces { start, batch: heads * length * size, head: size, row: heads * size }
+    }
+
+    /// Where row `i` of head `h` of problem `b` begins.
+    pub fn at(&self, b: usize, h: usize, i: usize) -> usize {
+        self.start + b * self.batch + h * self.head + i * self.row
+    }
+}
 
 /// Sizes and options. q is [batch, heads, length_q, size], k [batch, kv_heads, length_k, size], v [batch, kv_heads,
 /// length_k, size_v]; query head `h` reads key head `h / (heads / kv_heads)`.
@@ -64,7 +96,7 @@ impl Attention {
         if self.dropout.is_some() { 4 } else { 0 }
     }
 
-    /// Rows of scores.
+    /// RowPlaces of scores.
     pub fn rows(&self) -> usize {
         self.batch * self.heads * self.length_q
     }
@@ -112,30 +144,67 @@ impl Attention {
     }
 }
 
+/// How many inputs of a backward kernel hold what it needs of each row.
+pub fn row_inputs(a: &Attention) -> usize {
+    if a.words() > 0 && a.bias.is_some() { 1 } else { 2 }
+}
+
 /// What a kernel computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionPart {
-    /// The result and, after it, the logarithm of each row's sum; of a row that sees nothing 0 and `f32::MIN`.
+    /// The result [batch, length_q, heads, size_v] and, after it, the logarithm of each row's sum [batch, heads, length_q]; of a
+    /// row that sees nothing 0 and `f32::MIN`.
     Forward,
-    /// The gradient with respect to q.
+    /// The gradient with respect to q: [batch, length_q, heads, size].
     BackwardQuery,
-    /// The gradients with respect to k and, after it, v.
+    /// The gradients with respect to k, [batch, length_k, kv_heads, size], and, after it, v, [batch, length_k, kv_heads, size_v].
     BackwardKeyValue,
     /// The gradient with respect to the bias, summed over its extents of 1.
     BackwardBias,
 }
 
-/// Inputs: q, k, v; backward also the gradient of the result, and for each row the saved logarithm, followed by the sum of
-/// result times gradient, less the gradient of the logarithm, of each; then the words, and the bias, if there are any.
+/// Results stand with the heads of a place side by side, as the next product wants them.
+///
+/// Inputs: q, k, v; backward also the gradient of the result, for each row the saved logarithm, and for each row the sum of
+/// result times gradient, less the gradient of the logarithm (these two as one input, one after the other, where there are
+/// words and a bias too: eight buffers are all that some adapters bind); then the words, and the bias, if there are any.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttentionKernel {
     /// The problem.
     pub attention: Attention,
     /// The part of it.
     pub part: AttentionPart,
+    /// Where q, k, v and the gradient of the result lie in their buffers.
+    pub operands: [RowPlaces; 4],
+    /// Where the logarithms and the sums lie: one element a row.
+    pub rows: [RowPlaces; 2],
 }
 
 impl AttentionKernel {
+    /// With dense operands, of the shapes that [`Attention`] says.
+    pub fn new(attention: Attention, part: AttentionPart) -> AttentionKernel {
+        let a = &attention;
+        let (q, kv) = ([a.heads, a.length_q], [a.kv_heads, a.length_k]);
+        let of = |[heads, length]: [usize; 2], size| RowPlaces::by_head([heads, length, size]);
+        let operands = [of(q, a.size), of(kv, a.size), of(kv, a.size_v), of(q, a.size_v)];
+        let mut rows = [of(q, 1); 2];
+        if row_inputs(a) == 1 {
+            rows[1].start = a.rows();
+        }
+        AttentionKernel { attention, part, operands, rows }
+    }
+
+    /// Where the rows of the outputs go: of the only one, or of the gradients of k and v.
+    pub(crate) fn results(&self) -> [RowPlaces; 2] {
+        let a = &self.attention;
+        let first = match self.part {
+            AttentionPart::Forward => RowPlaces::by_place(0, [a.heads, a.length_q, a.size_v]),
+            AttentionPart::BackwardKeyValue => RowPlaces::by_place(0, [a.kv_heads, a.length_k, a.size]),
+            _ => RowPlaces::by_place(0, [a.heads, a.length_q, a.size]),
+        };
+        [first, RowPlaces::by_place(a.count_k(), [a.kv_heads, a.length_k, a.size_v])]
+    }
+
     /// Elements of the output.
     pub fn len(&self) -> usize {
         let a = &self.attention;
@@ -154,7 +223,7 @@ impl AttentionKernel {
 
     /// Which input holds the words, and which the bias.
     pub(crate) fn extras(&self) -> (Option<usize>, Option<usize>) {
-        let first = if self.part == AttentionPart::Forward { 3 } else { 5 };
+        let first = if self.part == AttentionPart::Forward { 3 } else { 4 + row_inputs(&self.attention) };
         let words = (self.attention.words() > 0).then_some(first);
         let bias = self.attention.bias.map(|_| first + words.is_some() as usize);
         (words, bias)
@@ -179,6 +248,31 @@ impl Kernel for AttentionKernel {
 
     fn passes(&self, adapter: &Adapter, _aliases: &[Option<usize>]) -> Vec<Pass> {
         gpu::attention::passes(self, adapter)
+    }
+
+    fn reads_views(&self, input: usize) -> bool {
+        match (self.part, row_inputs(&self.attention)) {
+            (AttentionPart::Forward, _) => input < 3,
+            (_, 2) => input < 6,
+            _ => input < 4,
+        }
+    }
+
+    fn read_through(&self, input: usize, access: &Access) -> Option<Arc<dyn Kernel>> {
+        let size = if input < 2 { self.attention.size } else { self.attention.size_v };
+        let strides: Option<Vec<usize>> = access.base.strides.iter().map(|&s| s.try_into().ok()).collect();
+        let (batch, head, row) = match strides?[..] {
+            [batch, head, row, element] if element == 1 || size == 1 => (batch, head, row),
+            [batch, head, row] => (batch, head, row),
+            _ => return None,
+        };
+        if !self.reads_views(input) || !access.coords.is_empty() {
+            return None;
+        }
+        let mut new = self.clone();
+        let places = if input < 4 { &mut new.operands[input] } else { &mut new.rows[input - 4] };
+        *places = RowPlaces { start: access.base.offset.try_into().ok()?, batch, head, row };
+        Some(Arc::new(new))
     }
 
     fn cost(&self) -> Cost {

@@ -10,7 +10,7 @@ mod search;
 pub(crate) mod segments;
 mod sort;
 
-pub use attention::{Attention, AttentionDropout, AttentionKernel, AttentionPart};
+pub use attention::{Attention, AttentionDropout, AttentionKernel, AttentionPart, RowPlaces, row_inputs};
 pub use contraction::{Contraction, Epilogue, Reader};
 pub use map::Map;
 pub use recurrence::{Recurrence, Step};

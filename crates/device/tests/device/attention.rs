@@ -3,7 +3,7 @@
 
 use crate::common::{AsOn, Random, device, run};
 use std::sync::Arc;
-use wgrad_device::kernels::{Attention, AttentionDropout, AttentionKernel, AttentionPart};
+use wgrad_device::kernels::{Attention, AttentionDropout, AttentionKernel, AttentionPart, RowPlaces, row_inputs};
 use wgrad_device::{AdapterKind, Device, Kernel};
 
 fn plain(batch: usize, [heads, kv_heads]: [usize; 2], [length_q, length_k]: [usize; 2], size: usize) -> Attention {
@@ -45,8 +45,33 @@ pub fn samples() -> Vec<AttentionKernel> {
     ];
     use AttentionPart::*;
     let parts = [Forward, BackwardQuery, BackwardKeyValue, BackwardBias];
-    let each = problems.iter().flat_map(|a| parts.map(|part| AttentionKernel { attention: a.clone(), part }));
+    let each = problems.iter().enumerate().flat_map(|(i, a)| {
+        parts.map(|part| {
+            let mut kernel = AttentionKernel::new(a.clone(), part);
+            if i % 2 == 1 {
+                kernel.operands = fused(a);
+            }
+            kernel
+        })
+    });
     each.filter(|k| k.part != BackwardBias || k.attention.bias.is_some()).collect()
+}
+
+/// Operands as a fused projection lays them out: the heads of a place side by side, after something else, with more behind.
+fn fused(a: &Attention) -> [RowPlaces; 4] {
+    let (q, kv) = ([a.heads, a.length_q], [a.kv_heads, a.length_k]);
+    [(q, a.size, 0), (kv, a.size, 7), (kv, a.size_v, 12), (q, a.size_v, 3)].map(|([heads, length], size, start)| {
+        let row = heads * size + 5;
+        RowPlaces { start, batch: length * row + 2, head: size, row }
+    })
+}
+
+/// Elements that an operand's buffer must have.
+fn reach(rows: RowPlaces, [batch, heads, length, size]: [usize; 4]) -> usize {
+    match batch * heads * length {
+        0 => 0,
+        _ => rows.at(batch - 1, heads - 1, length - 1) + size,
+    }
 }
 
 fn inputs(k: &AttentionKernel) -> Vec<Vec<u8>> {
@@ -54,10 +79,15 @@ fn inputs(k: &AttentionKernel) -> Vec<Vec<u8>> {
     let mut floats = |n: usize, shift: f32| -> Vec<u8> {
         (0..n).flat_map(|_| (random.float() / 2.0 + shift).to_le_bytes()).collect()
     };
-    let mut all = vec![floats(a.count_q(), 0.0), floats(a.count_k(), 0.0), floats(a.count_v(), 0.0)];
+    let (q, kv) = ([a.batch, a.heads, a.length_q], [a.batch, a.kv_heads, a.length_k]);
+    let shape = |[b, h, n]: [usize; 3], size| [b, h, n, size];
+    let shapes = [shape(q, a.size), shape(kv, a.size), shape(kv, a.size_v), shape(q, a.size_v)];
+    let mut operands: Vec<Vec<u8>> = k.operands.iter().zip(shapes).map(|(&r, s)| floats(reach(r, s), 0.0)).collect();
+    let grad = operands.pop();
+    let mut all = operands;
     if k.part != AttentionPart::Forward {
-        all.push(floats(a.count_o(), 0.0));
-        all.push(floats(2 * a.rows(), 2.0));
+        all.extend(grad);
+        all.extend((0..row_inputs(a)).map(|_| floats(2 * a.rows() / row_inputs(a), 2.0)));
     }
     let bias = a.bias.map(|b| floats(b.iter().product::<usize>() * a.length_k, 0.0));
     if a.words() > 0 {

@@ -7,8 +7,9 @@ use crate::op::{ContractionSpec, IndexMap, Lower};
 use crate::ops::checkpoint::Again;
 use crate::{Error, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use wgrad_device::kernels::Contraction;
-use wgrad_device::{Affine, Expr, ExprNode};
+use wgrad_device::{Access, Affine, Expr, ExprNode, Kernel};
 
 /// Storage buffers that a kernel uses at most, if the adapter offers as many; WebGPU guarantees 8.
 pub(super) const MAX_BUFFERS: usize = 12;
@@ -52,8 +53,14 @@ fn decide(order: &BTreeMap<u64, Tensor>, wanted: &[Tensor], forced: &HashSet<u64
             *users.entry(i).or_default() += 1;
         }
         match t.op().lower() {
-            Lower::Contraction(_) => must.extend(t.inputs().iter().map(|i| below_views(i).id())),
-            Lower::Pack(_) | Lower::Kernel(_) => must.extend(t.inputs().iter().map(|i| i.id())),
+            Lower::Contraction(_) => must.extend(t.inputs().iter().map(|i| below_views(i, forced).id())),
+            Lower::Pack(_) => must.extend(t.inputs().iter().map(|i| i.id())),
+            Lower::Kernel(kernel) => {
+                must.extend(t.inputs().iter().enumerate().map(|(n, i)| match kernel.reads_views(n) {
+                    true => below_views(i, forced).id(),
+                    false => i.id(),
+                }))
+            }
             Lower::Take => must.extend([t.inputs()[0].id()]),
             // The generator's state is read word by word.
             Lower::Random { .. } => must.extend(t.inputs().iter().map(|i| i.id())),
@@ -98,7 +105,7 @@ fn decide(order: &BTreeMap<u64, Tensor>, wanted: &[Tensor], forced: &HashSet<u64
                     .max_by_key(|i| (loads[&i.id()].len(), sizes[&i.id()]));
                 let Some(worst) = worst else { break };
                 // What a view shows, rather than the view: it may be much smaller.
-                let below = below_views(worst);
+                let below = below_views(worst, forced);
                 let keep = if stored.contains(&below.id()) { worst } else { below };
                 stored.insert(keep.id());
                 if keep.id() != worst.id() {
@@ -143,10 +150,10 @@ fn reshape_of_stored(t: &Tensor, stored: &HashSet<u64>) -> bool {
     }
 }
 
-/// The first value below a chain of views that keep all their elements or fill with zeros.
-fn below_views(t: &Tensor) -> &Tensor {
+/// The first value below a chain of views that keep all their elements or fill with zeros, or that has to be stored anyway.
+fn below_views<'a>(t: &'a Tensor, forced: &HashSet<u64>) -> &'a Tensor {
     match t.op().lower() {
-        Lower::View(v) if v.fill() == 0.0 => below_views(&t.inputs()[0]),
+        Lower::View(v) if v.fill() == 0.0 && !forced.contains(&t.id()) => below_views(&t.inputs()[0], forced),
         _ => t,
     }
 }
@@ -171,7 +178,7 @@ fn group(t: &Tensor, stored: &Stored) -> Result<Option<Group>, u64> {
     let (inputs, work) = match t.op().lower() {
         Lower::Input(_) | Lower::State(_) => return Ok(None),
         Lower::Pack(offsets) => (own_inputs(), Work::Pack(offsets)),
-        Lower::Kernel(kernel) => (own_inputs(), Work::Kernel(kernel)),
+        Lower::Kernel(kernel) => own_kernel(t, kernel, stored)?,
         Lower::Contraction(spec) => contraction(t, &spec, stored)?,
         Lower::Reduce(op, axes) => {
             let x = &t.inputs()[0];
@@ -212,18 +219,35 @@ fn awaited(t: &Tensor, stored: &Stored) -> Vec<u64> {
     found
 }
 
-fn contraction(t: &Tensor, spec: &ContractionSpec, stored: &Stored) -> Result<(Vec<u64>, Work), u64> {
-    let operand = |i: usize, map: &IndexMap, sub_axes: Vec<usize>| {
-        let mut b = Builder::new(stored, sub_axes);
-        let node = b.value(&t.inputs()[i], map)?;
-        match &b.expr.nodes[..] {
-            [ExprNode::Load { input: 0, access }] if node == 0 => Ok((b.inputs[0], access.clone())),
-            // A view with something else in its gaps, say.
-            _ => Err(t.inputs()[i].id()),
+/// The stored value that holds the elements of `t`, and where the one at `map` lies in it, as a function of an index in `domain`.
+fn operand(t: &Tensor, map: &IndexMap, domain: Vec<usize>, stored: &Stored) -> Result<(u64, Access), u64> {
+    let mut b = Builder::new(stored, domain);
+    let node = b.value(t, map)?;
+    match &b.expr.nodes[..] {
+        [ExprNode::Load { input: 0, access }] if node == 0 => Ok((b.inputs[0], access.clone())),
+        // A view with something else in its gaps, say.
+        _ => Err(t.id()),
+    }
+}
+
+/// An operation's own kernel, reading through views where it can.
+fn own_kernel(t: &Tensor, mut kernel: Arc<dyn Kernel>, stored: &Stored) -> Result<(Vec<u64>, Work), u64> {
+    let mut inputs = vec![];
+    for (n, i) in t.inputs().iter().enumerate() {
+        if let Some(value) = stored.find(i) {
+            inputs.push(value);
+            continue;
         }
-    };
-    let (a_value, a) = operand(0, &spec.a, [&spec.batch[..], &spec.m, &spec.k].concat())?;
-    let (b_value, b) = operand(1, &spec.b, [&spec.batch[..], &spec.k, &spec.n].concat())?;
+        let (value, access) = operand(i, &IndexMap::identity(i.rank()), i.shape().to_vec(), stored)?;
+        kernel = kernel.read_through(n, &access).ok_or(i.id())?;
+        inputs.push(value);
+    }
+    Ok((inputs, Work::Kernel(kernel)))
+}
+
+fn contraction(t: &Tensor, spec: &ContractionSpec, stored: &Stored) -> Result<(Vec<u64>, Work), u64> {
+    let (a_value, a) = operand(&t.inputs()[0], &spec.a, [&spec.batch[..], &spec.m, &spec.k].concat(), stored)?;
+    let (b_value, b) = operand(&t.inputs()[1], &spec.b, [&spec.batch[..], &spec.k, &spec.n].concat(), stored)?;
     let work = Contraction {
         label: spec.label,
         batch: spec.batch.clone(),

@@ -9,6 +9,7 @@ use crate::ops::leaf::{Full, Scalar};
 use crate::ops::matmul::MatMul;
 use crate::ops::pad::Pad;
 use crate::ops::permute::Permute;
+use crate::ops::reshape::Reshape;
 use crate::ops::slice::Slice;
 use std::collections::HashMap;
 use wgrad_device::kernels::ReduceOp;
@@ -43,8 +44,24 @@ pub(super) fn simplify(roots: &[Tensor], recompute: bool) -> Vec<Tensor> {
     roots.iter().map(|r| done[&r.id()].clone()).collect()
 }
 
+/// Two reshapes or two permutations in a row as one, or none.
+fn one_view(t: &Tensor, inputs: &[Tensor]) -> Option<Tensor> {
+    let (first, below) = (inputs.first()?, inputs.first()?.inputs().first()?);
+    if t.op().downcast::<Reshape>().is_some() && first.op().downcast::<Reshape>().is_some() {
+        return Some(match t.shape() == below.shape() {
+            true => below.clone(),
+            false => t.replaced_by(Reshape::to(t.shape()), vec![below.clone()]),
+        });
+    }
+    let both = t.op().downcast::<Permute>()?.after(first.op().downcast::<Permute>()?);
+    Some(both.map_or(below.clone(), |p| t.replaced_by(p, vec![below.clone()])))
+}
+
 /// A cheaper tensor equal to `t` applied to `inputs`, if a rule finds one.
 fn rewrite(t: &Tensor, inputs: &[Tensor], users: &HashMap<u64, usize>) -> Option<Tensor> {
+    if let Some(view) = one_view(t, inputs) {
+        return Some(view);
+    }
     if let Some(part) = part_of_padded(t, inputs) {
         return Some(part);
     }

@@ -9,6 +9,12 @@ use wgrad_device::DType;
 pub(crate) struct Permute(Vec<usize>);
 
 impl Permute {
+    /// What this order of axes makes of another order's result, or `None` if it only undoes it.
+    pub fn after(&self, first: &Permute) -> Option<Permute> {
+        let both: Vec<usize> = self.0.iter().map(|&d| first.0[d]).collect();
+        (!both.is_sorted()).then_some(Permute(both))
+    }
+
     /// Whether only the last two axes change places.
     pub fn is_transpose(&self) -> bool {
         let n = self.0.len();

@@ -6,7 +6,14 @@ use crate::{OpCase, Tensor};
 use wgrad_device::{Affine, DType};
 
 #[derive(Debug)]
-struct Reshape(Vec<usize>);
+pub(crate) struct Reshape(Vec<usize>);
+
+impl Reshape {
+    /// To this shape.
+    pub fn to(shape: &[usize]) -> Reshape {
+        Reshape(shape.to_vec())
+    }
+}
 
 impl Op for Reshape {
     fn name(&self) -> &'static str {

@@ -118,6 +118,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
                 &o * logs.cast(o.dtype()).unsqueeze(3)
             },
         ),
+        // Queries, keys and values side by side, as one product makes them: none of them is dense.
+        OpCase::new("attention", "attention of a fused projection", &[&[2, 5, 24]], |x| {
+            let parts = (&x[0] * 3.0).reshape([2, 5, 3, 2, 4]).permute(&[2, 0, 3, 1, 4]);
+            let [q, k, v] = [0, 1, 2].map(|i| parts.slice(0, i..i + 1).reshape([2, 2, 5, 4]));
+            q.attention(&k, &v, &causal_options()).permute(&[0, 2, 1, 3]).reshape([2, 5, 8]).sin()
+        }),
         OpCase::new("attention_with_lse", "logarithms only", &[&[1, 2, 4, 3], &[1, 2, 6, 3], &[1, 2, 6, 2]], |x| {
             x[0].attention_with_lse(&x[1], &x[2], &Attention::default()).1
         }),

@@ -8,7 +8,7 @@ use crate::op::{Array, Lower, Op};
 use crate::{Scalar, Tensor};
 pub(crate) use cases::cases;
 use std::sync::Arc;
-use wgrad_device::kernels::{Attention as Problem, AttentionDropout, AttentionKernel, AttentionPart};
+use wgrad_device::kernels::{Attention as Problem, AttentionDropout, AttentionKernel, AttentionPart, row_inputs};
 use wgrad_device::{Adapter, AdapterKind, DType};
 
 /// Which key stands at query 0, where there are more keys than queries or fewer.
@@ -88,7 +88,7 @@ impl Op for Attend {
         // The arguments were checked by `Tensor::attention`.
         let a = &self.0.attention;
         let shape = match self.0.part {
-            AttentionPart::BackwardQuery => vec![a.batch, a.heads, a.length_q, a.size],
+            AttentionPart::BackwardQuery => vec![a.batch, a.length_q, a.heads, a.size],
             AttentionPart::BackwardBias => self.bias_shape(),
             _ => vec![self.0.len()],
         };
@@ -133,22 +133,28 @@ pub(crate) fn plain_pieces(t: &Tensor, inputs: &[Tensor]) -> Vec<Tensor> {
 fn backward(a: &Problem, output: &Tensor, grad: &Tensor) -> Vec<Option<Tensor>> {
     let inputs = output.inputs();
     let (n, rows) = (a.count_o(), a.rows());
-    let part = |t: &Tensor| t.slice(0, 0..n).reshape([rows, a.size_v]);
-    let logs = |t: &Tensor| t.slice(0, n..n + rows);
+    let part = |t: &Tensor| t.slice(0, 0..n).reshape([a.batch, a.length_q, a.heads, a.size_v]);
+    let logs = |t: &Tensor| t.slice(0, n..n + rows).reshape([a.batch, a.heads, a.length_q]);
     // How much a change of all of a row's scores together would change the loss.
-    let delta = (part(grad) * part(output)).sum(&[1]) - logs(grad);
-    let given = part(grad).reshape([a.batch, a.heads, a.length_q, a.size_v]);
-    let each_row = Tensor::concat(&[&logs(output), &delta], 0);
+    let delta = (part(grad) * part(output)).sum(&[3]).transpose(1, 2) - logs(grad);
+    let given = part(grad).transpose(1, 2);
+    let mut each_row = vec![logs(output), delta];
+    if row_inputs(a) == 1 {
+        let flat: Vec<Tensor> = each_row.iter().map(|t| t.reshape([rows])).collect();
+        each_row = vec![Tensor::concat(&[&flat[0], &flat[1]], 0)];
+    }
     let mut all: Vec<&Tensor> = inputs[..3].iter().collect();
-    all.extend([&given, &each_row]);
+    all.push(&given);
+    all.extend(&each_row);
     all.extend(&inputs[3..]);
-    let apply = |part| Tensor::apply(Attend(AttentionKernel { attention: a.clone(), part }), &all);
+    let apply = |part| Tensor::apply(Attend(AttentionKernel::new(a.clone(), part)), &all);
     let kv = apply(AttentionPart::BackwardKeyValue);
     let (nk, nv) = (a.count_k(), a.count_v());
+    let by_head = |t: Tensor, size| t.reshape([a.batch, a.length_k, a.kv_heads, size]).transpose(1, 2);
     let mut grads = vec![
-        Some(apply(AttentionPart::BackwardQuery)),
-        Some(kv.slice(0, 0..nk).reshape(inputs[1].shape())),
-        Some(kv.slice(0, nk..nk + nv).reshape(inputs[2].shape())),
+        Some(apply(AttentionPart::BackwardQuery).transpose(1, 2)),
+        Some(by_head(kv.slice(0, 0..nk), a.size)),
+        Some(by_head(kv.slice(0, nk..nk + nv), a.size_v)),
     ];
     if a.words() > 0 {
         grads.push(None);
@@ -300,7 +306,7 @@ impl Tensor {
     pub fn attention_with_lse(&self, k: &Tensor, v: &Tensor, options: &Attention) -> (Tensor, Tensor) {
         let (a, inputs) = problem(self, k, v, options);
         let both = Tensor::apply(
-            Attend(AttentionKernel { attention: a.clone(), part: AttentionPart::Forward }),
+            Attend(AttentionKernel::new(a.clone(), AttentionPart::Forward)),
             &inputs.iter().collect::<Vec<_>>(),
         );
         let (o, logs) = split(&a, &both);
@@ -322,7 +328,7 @@ impl Tensor {
 fn split(a: &Problem, both: &Tensor) -> (Tensor, Tensor) {
     let n = a.count_o();
     (
-        both.slice(0, 0..n).reshape([a.batch, a.heads, a.length_q, a.size_v]),
+        both.slice(0, 0..n).reshape([a.batch, a.length_q, a.heads, a.size_v]).transpose(1, 2),
         both.slice(0, n..n + a.rows()).reshape([a.batch, a.heads, a.length_q]),
     )
 }

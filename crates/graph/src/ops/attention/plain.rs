@@ -2,7 +2,7 @@
 
 use super::least;
 use crate::{Tensor, partial_gradients};
-use wgrad_device::kernels::{Attention as Problem, AttentionKernel, AttentionPart};
+use wgrad_device::kernels::{Attention as Problem, AttentionKernel, AttentionPart, row_inputs};
 
 /// The inputs by name.
 struct Inputs<'a> {
@@ -88,7 +88,10 @@ pub(super) fn forward(a: &Problem, inputs: &[Tensor]) -> (Tensor, Tensor) {
 /// What a kernel computes from its inputs.
 fn part(kernel: &AttentionKernel, inputs: &[Tensor]) -> Tensor {
     let shape = |t: Tensor| match kernel.part {
-        AttentionPart::BackwardQuery => t.reshape(inputs[0].shape()),
+        AttentionPart::BackwardQuery => {
+            let a = &kernel.attention;
+            t.reshape([a.batch, a.length_q, a.heads, a.size])
+        }
         AttentionPart::BackwardBias => t.reshape(inputs.last().expect("the gradient of a bias").shape()),
         _ => t,
     };
@@ -99,20 +102,27 @@ fn part(kernel: &AttentionKernel, inputs: &[Tensor]) -> Tensor {
 #[track_caller]
 pub(super) fn pieces(kernel: &AttentionKernel, inputs: &[Tensor]) -> Vec<Tensor> {
     let flat = |t: Tensor| t.reshape([t.count()]);
+    // As the kernels store it: the heads of a place side by side.
+    let by_place = |t: Tensor| flat(t.transpose(1, 2));
     let a = &kernel.attention;
     if kernel.part == AttentionPart::Forward {
         let (o, logs) = forward(a, inputs);
-        return vec![flat(o), flat(logs)];
+        return vec![by_place(o), flat(logs)];
     }
-    let i = Inputs::new(a, inputs, 5);
-    let (grad, rows) = (&inputs[3], &inputs[4]);
+    let count = row_inputs(a);
+    let i = Inputs::new(a, inputs, 4 + count);
+    let grad = &inputs[3];
     let n = a.rows();
-    let each = |at: usize| rows.slice(0, at..at + n).reshape([a.batch, a.heads, a.length_q, 1]);
+    // The logarithms, and the sums.
+    let each = |which: usize| {
+        let rows = if count == 2 { inputs[4 + which].clone() } else { inputs[4].slice(0, which * n..(which + 1) * n) };
+        rows.reshape([a.batch, a.heads, a.length_q, 1])
+    };
     let (s, seen) = i.scores();
     let zero = s.lit(0.0);
     let p = seen.select(&(s - each(0)).exp(), &zero);
     let dp = i.kept(&grad.matmul(&i.wide(i.v).transpose(2, 3)));
-    let ds = &p * (dp - each(n));
+    let ds = &p * (dp - each(1));
     let scale = a.scale as f64;
     // Heads that share keys: their sum.
     let narrow = |t: Tensor| {
@@ -122,11 +132,11 @@ pub(super) fn pieces(kernel: &AttentionKernel, inputs: &[Tensor]) -> Vec<Tensor>
     };
     match kernel.part {
         AttentionPart::Forward => unreachable!("it was done above"),
-        AttentionPart::BackwardQuery => vec![flat(ds.matmul(&i.wide(i.k)).mul_scalar(scale))],
+        AttentionPart::BackwardQuery => vec![by_place(ds.matmul(&i.wide(i.k)).mul_scalar(scale))],
         AttentionPart::BackwardKeyValue => {
             let dk = narrow(ds.transpose(2, 3).matmul(i.q)).mul_scalar(scale);
             let dv = narrow(i.kept(&p).transpose(2, 3).matmul(grad));
-            vec![flat(dk), flat(dv)]
+            vec![by_place(dk), by_place(dv)]
         }
         AttentionPart::BackwardBias => {
             let shape = i.bias.expect("the gradient of a bias").shape();
@@ -165,6 +175,7 @@ mod tests {
             ..Attention::default()
         };
         let (a, inputs) = problem(&q, &k, &v, &options);
+        assert_eq!(row_inputs(&a), 1);
         let (grad, rows) = (input("grad", &[2, 4, 5, 2]), input("rows", &[80]));
         let mut numbers = Numbers(3);
         let leaves: HashMap<String, Array> = [&q, &k, &v, &inputs[4], &grad, &rows]
@@ -181,7 +192,7 @@ mod tests {
             assert!(a.shape == b.shape && far.is_none(), "{far:?}");
         };
         let refs: Vec<&Tensor> = inputs.iter().collect();
-        let kernel = |part| AttentionKernel { attention: a.clone(), part };
+        let kernel = |part| AttentionKernel::new(a.clone(), part);
         let both = Tensor::apply(Attend(kernel(AttentionPart::Forward)), &refs);
         let (o, logs) = split(&a, &both);
         let (plain_o, plain_logs) = forward(&a, &inputs);

@@ -1,7 +1,7 @@
 //! Attention in f64, by loops.
 
 use crate::op::Array;
-use wgrad_device::kernels::{AttentionKernel, AttentionPart};
+use wgrad_device::kernels::{AttentionKernel, AttentionPart, row_inputs};
 use wgrad_device::philox;
 
 /// The value of one kernel.
@@ -9,7 +9,7 @@ pub(super) fn part(kernel: &AttentionKernel, inputs: &[&Array], shape: &[usize])
     let a = &kernel.attention;
     let backward = kernel.part != AttentionPart::Forward;
     let [q, k, v] = [inputs[0], inputs[1], inputs[2]];
-    let mut rest = inputs[if backward { 5 } else { 3 }..].iter();
+    let mut rest = inputs[if backward { 4 + row_inputs(a) } else { 3 }..].iter();
     let words = if a.words() > 0 { rest.next() } else { None };
     let bias = rest.next();
     let word = |i: usize| words.expect("there are words").data[i] as u32;
@@ -17,6 +17,11 @@ pub(super) fn part(kernel: &AttentionKernel, inputs: &[&Array], shape: &[usize])
     let row = |t: &'_ Array, b: usize, h: usize, i: usize| {
         let (heads, length, size) = (t.shape[1], t.shape[2], t.shape[3]);
         let at = ((b * heads + h) * length + i) * size;
+        at..at + size
+    };
+    // Of results: the heads of a place stand side by side.
+    let place = |b: usize, h: usize, i: usize, [heads, length, size]: [usize; 3]| {
+        let at = ((b * length + i) * heads + h) * size;
         at..at + size
     };
     let mut out = vec![0.0; shape.iter().product()];
@@ -56,26 +61,32 @@ pub(super) fn part(kernel: &AttentionKernel, inputs: &[&Array], shape: &[usize])
                     out[a.count_o() + line] = if seen.is_empty() { f32::MIN as f64 } else { max + sum.ln() };
                     for &(j, s, z) in &seen {
                         let p = (s - max).exp() / sum * z;
-                        let o = &mut out[line * a.size_v..(line + 1) * a.size_v];
+                        let o = &mut out[place(b, h, i, [a.heads, a.length_q, a.size_v])];
                         o.iter_mut().zip(&v.data[row(v, b, kv, j)]).for_each(|(o, v)| *o += p * v);
                     }
                     continue;
                 }
-                let (grad, rows) = (inputs[3], inputs[4]);
+                let (grad, logs) = (inputs[3], inputs[4]);
+                // The sums follow the logarithms, there or in an input of their own.
+                let sum = inputs[3 + row_inputs(a)].data[(2 - row_inputs(a)) * a.rows() + line];
                 let g = &grad.data[row(grad, b, h, i)];
                 for &(j, s, z) in &seen {
-                    let p = (s - rows.data[line]).exp();
-                    let ds = p * (z * dot(g, &v.data[row(v, b, kv, j)]) - rows.data[a.rows() + line]);
+                    let p = (s - logs.data[line]).exp();
+                    let ds = p * (z * dot(g, &v.data[row(v, b, kv, j)]) - sum);
                     let mut add = |at: std::ops::Range<usize>, x: &[f64], by: f64| {
                         out[at].iter_mut().zip(x).for_each(|(o, x)| *o += by * x);
                     };
                     let scaled = ds * a.scale as f64;
                     match kernel.part {
                         AttentionPart::Forward => unreachable!("done above"),
-                        AttentionPart::BackwardQuery => add(row(q, b, h, i), &k.data[row(k, b, kv, j)], scaled),
+                        AttentionPart::BackwardQuery => {
+                            let at = place(b, h, i, [a.heads, a.length_q, a.size]);
+                            add(at, &k.data[row(k, b, kv, j)], scaled);
+                        }
                         AttentionPart::BackwardKeyValue => {
-                            add(row(k, b, kv, j), &q.data[row(q, b, h, i)], scaled);
-                            let at = row(v, b, kv, j);
+                            let at = place(b, kv, j, [a.kv_heads, a.length_k, a.size]);
+                            add(at, &q.data[row(q, b, h, i)], scaled);
+                            let at = place(b, kv, j, [a.kv_heads, a.length_k, a.size_v]);
                             add(at.start + a.count_k()..at.end + a.count_k(), g, p * z);
                         }
                         AttentionPart::BackwardBias => {
