@@ -72,13 +72,17 @@ impl MultiheadAttention {
     #[track_caller]
     pub fn attend(&self, scope: &Scope, query: &Tensor, key: &Tensor, value: &Tensor, options: &Attention) -> Tensor {
         self.check(scope, query, key, value);
-        let [q, k, v] = self.project(scope, query, key, value);
+        let projected = self.project(scope, query, key, value);
         let mut options = Attention { dropout: None, ..options.clone() };
         if scope.is_train() && self.dropout > 0.0 {
             let (generator, stream) = scope.rng();
             options.dropout = Some(DropWeights { p: self.dropout, generator, stream });
         }
-        let joined = q.attention(&k, &v, &options).permute(&[0, 2, 1, 3]).reshape(query.shape());
+        let joined = match projected {
+            Projected::Together(parts) => parts.self_attention(&options),
+            Projected::Apart([q, k, v]) => q.attention(&k, &v, &options).permute(&[0, 2, 1, 3]),
+        };
+        let joined = joined.reshape(query.shape());
         // PyTorch starts this bias at 0, unlike a linear layer's.
         let out = Linear::new(self.size, self.size).bias(self.bias).bias_init(Init::Constant(0.0));
         let out = out.weight_init(self.out_init.clone());
@@ -93,7 +97,7 @@ impl MultiheadAttention {
     #[track_caller]
     pub fn weights(&self, scope: &Scope, query: &Tensor, key: &Tensor, value: &Tensor, options: &Attention) -> Tensor {
         self.check(scope, query, key, value);
-        let [q, k, _] = self.project(scope, query, key, value);
+        let [q, k, _] = self.project(scope, query, key, value).apart();
         let [batch, heads, length, _] = k.dims();
         // Over the unit vectors as values, the weights themselves are the result.
         let same = Tensor::iota([length, length], 0).equal(&Tensor::iota([length, length], 1)).cast(q.dtype());
@@ -119,9 +123,9 @@ impl MultiheadAttention {
         }
     }
 
-    /// Queries, keys and values: [batch, heads, length, size / heads].
+    /// Queries, keys and values.
     #[track_caller]
-    fn project(&self, scope: &Scope, query: &Tensor, key: &Tensor, value: &Tensor) -> [Tensor; 3] {
+    fn project(&self, scope: &Scope, query: &Tensor, key: &Tensor, value: &Tensor) -> Projected {
         let e = self.size;
         let given = [query, key, value];
         let bias = self.bias.then(|| scope.param("in_proj_bias", &[3 * e], Init::Constant(0.0)));
@@ -135,9 +139,7 @@ impl MultiheadAttention {
                 if let Some(b) = &bias {
                     y = y + b;
                 }
-                let parts = y.reshape([batch, length, 3, self.heads, e / self.heads]).permute(&[2, 0, 3, 1, 4]);
-                let shape = [batch, self.heads, length, e / self.heads];
-                return [0, 1, 2].map(|i| parts.slice(0, i..i + 1).reshape(shape));
+                return Projected::Together(y.reshape([batch, length, 3, self.heads, e / self.heads]));
             }
             [0, 1, 2].map(|i| all.slice(0, i * e..(i + 1) * e))
         } else {
@@ -148,14 +150,33 @@ impl MultiheadAttention {
                 weight("v_proj_weight", self.value_size),
             ]
         };
-        [0, 1, 2].map(|i| {
+        Projected::Apart([0, 1, 2].map(|i| {
             let [batch, length, size] = given[i].dims();
             let mut y = given[i].reshape([batch * length, size]).matmul(&weights[i].transpose(0, 1));
             if let Some(b) = &bias {
                 y = y + b.slice(0, i * e..(i + 1) * e);
             }
             y.reshape([batch, length, self.heads, e / self.heads]).permute(&[0, 2, 1, 3])
-        })
+        }))
+    }
+}
+
+/// Queries, keys and values: as one product made them, [batch, length, 3, heads, size / heads], or each by itself, [batch, heads,
+/// length, size / heads].
+enum Projected {
+    Together(Tensor),
+    Apart([Tensor; 3]),
+}
+
+impl Projected {
+    fn apart(self) -> [Tensor; 3] {
+        match self {
+            Projected::Together(x) => [0, 1, 2].map(|i| {
+                let [batch, length, _, heads, size] = x.dims();
+                x.slice(2, i..i + 1).reshape([batch, length, heads, size]).permute(&[0, 2, 1, 3])
+            }),
+            Projected::Apart(parts) => parts,
+        }
     }
 }
 
@@ -205,7 +226,7 @@ mod tests {
         let expected = layer.attend(&scope, &x, &x, &x, &options);
         let weights = layer.weights(&scope, &x, &x, &x, &options);
         assert_eq!(weights.shape(), [2, 2, 5, 5]);
-        let [.., v] = layer.project(&scope, &x, &x, &x);
+        let [.., v] = layer.project(&scope, &x, &x, &x).apart();
         let joined = weights.matmul(&v).permute(&[0, 2, 1, 3]).reshape([2, 5, 6]);
         let got = Linear::new(6, 6).forward(&scope.enter("out_proj"), &joined);
 

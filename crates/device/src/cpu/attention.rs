@@ -28,7 +28,7 @@ pub(crate) fn run(kernel: &AttentionKernel, io: &CpuIo) {
     let work = Work {
         a,
         operands: kernel.operands,
-        results: kernel.results(),
+        results: kernel.results,
         q: io.input(0).0,
         k: io.input(1).0,
         v: io.input(2).0,
@@ -63,6 +63,7 @@ pub(crate) fn run(kernel: &AttentionKernel, io: &CpuIo) {
                 work.key_value(t / key_blocks, block(t % key_blocks, OWN_KEYS, a.length_k), &mut s);
             }
         }),
+        AttentionPart::BackwardAll => unreachable!("it runs in parts"),
         AttentionPart::BackwardBias => {
             let [batch, heads, length] = a.bias.expect("a bias gradient is of a bias");
             let blocks = if length == 1 { 1 } else { row_blocks };

@@ -52,6 +52,7 @@ pub(crate) fn passes(kernel: &AttentionKernel, adapter: &Adapter) -> Vec<Pass> {
     let groups = match kernel.part {
         AttentionPart::Forward | AttentionPart::BackwardQuery => a.batch * a.heads * a.length_q.div_ceil(own),
         AttentionPart::BackwardKeyValue => a.batch * a.kv_heads * a.length_k.div_ceil(own),
+        AttentionPart::BackwardAll => unreachable!("it runs in parts"),
         AttentionPart::BackwardBias => {
             let [batch, heads, length] = a.bias.expect("a bias gradient is of a bias");
             let rows = if length == 1 { 1 } else { a.length_q.div_ceil(other) };
@@ -63,6 +64,7 @@ pub(crate) fn passes(kernel: &AttentionKernel, adapter: &Adapter) -> Vec<Pass> {
         AttentionPart::BackwardQuery => "attention, query gradient",
         AttentionPart::BackwardKeyValue => "attention, key and value gradients",
         AttentionPart::BackwardBias => "attention, bias gradient",
+        AttentionPart::BackwardAll => unreachable!("it runs in parts"),
     };
     vec![shader.finish(label.to_string(), &text, fold_groups(groups))]
 }
@@ -78,6 +80,7 @@ fn options(shader: &mut Shader, text: &mut String, kernel: &AttentionKernel) {
         AttentionPart::Forward | AttentionPart::BackwardQuery => 0,
         AttentionPart::BackwardKeyValue => 1,
         AttentionPart::BackwardBias => 2,
+        AttentionPart::BackwardAll => unreachable!("it runs in parts"),
     };
     *text += &format!("const PART: u32 = {part}u;\n");
     let [batch, heads, length] = a.bias.unwrap_or([1; 3]);
@@ -141,7 +144,7 @@ fn sizes(shader: &mut Shader, text: &mut String, a: &Attention) {
 /// Functions that say where rows lie.
 fn places(shader: &mut Shader, text: &mut String, kernel: &AttentionKernel) {
     let [q, k, v, grad] = kernel.operands;
-    let [out, second] = kernel.results();
+    let [out, second] = kernel.results;
     let of_keys = kernel.part == AttentionPart::BackwardKeyValue;
     let [logs, sums] = kernel.rows;
     let all: [(&str, RowPlaces, bool); 8] = [

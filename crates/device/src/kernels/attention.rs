@@ -161,6 +161,8 @@ pub enum AttentionPart {
     BackwardKeyValue,
     /// The gradient with respect to the bias, summed over its extents of 1.
     BackwardBias,
+    /// The gradients with respect to q, k and v, which have one shape, side by side: [batch, length, 3, heads, size].
+    BackwardAll,
 }
 
 /// Results stand with the heads of a place side by side, as the next product wants them.
@@ -178,6 +180,8 @@ pub struct AttentionKernel {
     pub operands: [RowPlaces; 4],
     /// Where the logarithms and the sums lie: one element a row.
     pub rows: [RowPlaces; 2],
+    /// Where the rows of the outputs go: of the only one, or of the gradients of k and v.
+    pub(crate) results: [RowPlaces; 2],
 }
 
 impl AttentionKernel {
@@ -191,18 +195,13 @@ impl AttentionKernel {
         if row_inputs(a) == 1 {
             rows[1].start = a.rows();
         }
-        AttentionKernel { attention, part, operands, rows }
-    }
-
-    /// Where the rows of the outputs go: of the only one, or of the gradients of k and v.
-    pub(crate) fn results(&self) -> [RowPlaces; 2] {
-        let a = &self.attention;
-        let first = match self.part {
+        let first = match part {
             AttentionPart::Forward => RowPlaces::by_place(0, [a.heads, a.length_q, a.size_v]),
             AttentionPart::BackwardKeyValue => RowPlaces::by_place(0, [a.kv_heads, a.length_k, a.size]),
             _ => RowPlaces::by_place(0, [a.heads, a.length_q, a.size]),
         };
-        [first, RowPlaces::by_place(a.count_k(), [a.kv_heads, a.length_k, a.size_v])]
+        let results = [first, RowPlaces::by_place(a.count_k(), [a.kv_heads, a.length_k, a.size_v])];
+        AttentionKernel { attention, part, operands, rows, results }
     }
 
     /// Elements of the output.
@@ -213,12 +212,28 @@ impl AttentionKernel {
             AttentionPart::BackwardQuery => a.count_q(),
             AttentionPart::BackwardKeyValue => a.count_k() + a.count_v(),
             AttentionPart::BackwardBias => a.bias.map_or(0, |b| b.iter().product::<usize>() * a.length_k),
+            AttentionPart::BackwardAll => 3 * a.count_q(),
         }
     }
 
     /// Whether there is nothing to compute.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Of all gradients, the kernels that compute some of them; else this one.
+    pub(crate) fn parts(&self) -> Vec<AttentionKernel> {
+        if self.part != AttentionPart::BackwardAll {
+            return vec![self.clone()];
+        }
+        let a = &self.attention;
+        let of = |i: usize| {
+            let row = a.heads * a.size;
+            RowPlaces { start: i * row, batch: 3 * a.length_q * row, head: a.size, row: 3 * row }
+        };
+        let query = AttentionKernel { part: AttentionPart::BackwardQuery, results: [of(0); 2], ..self.clone() };
+        let others = AttentionKernel { part: AttentionPart::BackwardKeyValue, results: [of(1), of(2)], ..self.clone() };
+        vec![query, others]
     }
 
     /// Which input holds the words, and which the bias.
@@ -238,16 +253,17 @@ impl Kernel for AttentionKernel {
             AttentionPart::BackwardQuery => "attention, query gradient",
             AttentionPart::BackwardKeyValue => "attention, key and value gradients",
             AttentionPart::BackwardBias => "attention, bias gradient",
+            AttentionPart::BackwardAll => "attention, gradients",
         };
         format!("{part} {}x{}x{}x{}x{}", a.batch, a.heads, a.length_q, a.length_k, a.size)
     }
 
     fn run_cpu(&self, io: &CpuIo) {
-        cpu::attention::run(self, io);
+        self.parts().iter().for_each(|part| cpu::attention::run(part, io));
     }
 
     fn passes(&self, adapter: &Adapter, _aliases: &[Option<usize>]) -> Vec<Pass> {
-        gpu::attention::passes(self, adapter)
+        self.parts().iter().flat_map(|part| gpu::attention::passes(part, adapter)).collect()
     }
 
     fn reads_views(&self, input: usize) -> bool {
@@ -281,6 +297,7 @@ impl Kernel for AttentionKernel {
             AttentionPart::Forward | AttentionPart::BackwardBias => a.size + a.size_v,
             AttentionPart::BackwardQuery => 2 * a.size + a.size_v,
             AttentionPart::BackwardKeyValue => 2 * (a.size + a.size_v),
+            AttentionPart::BackwardAll => 4 * a.size + 3 * a.size_v,
         };
         let bias = a.bias.map_or(0, |b| b.iter().product::<usize>() * a.length_k);
         let read = a.count_q() + a.count_k() + a.count_v() + a.words() + bias;

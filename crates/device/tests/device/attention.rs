@@ -32,6 +32,7 @@ pub fn samples() -> Vec<AttentionKernel> {
     let problems = [
         plain(2, [2, 2], [5, 7], 16),
         plain(1, [4, 2], [70, 65], 16),
+        Attention { right: Some(0), ..plain(2, [2, 2], [70, 70], 16) },
         Attention { right: Some(0), ..plain(1, [2, 1], [130, 100], 16) },
         Attention { right: Some(0), offset: -8, ..plain(1, [2, 2], [20, 12], 16) },
         plain(1, [2, 2], [3, 0], 16),
@@ -44,7 +45,7 @@ pub fn samples() -> Vec<AttentionKernel> {
         Attention { dropout, left: Some(3), mask: true, bias: Some([2, 1, 40]), ..plain(2, [2, 1], [40, 40], 3) },
     ];
     use AttentionPart::*;
-    let parts = [Forward, BackwardQuery, BackwardKeyValue, BackwardBias];
+    let parts = [Forward, BackwardQuery, BackwardKeyValue, BackwardBias, BackwardAll];
     let each = problems.iter().enumerate().flat_map(|(i, a)| {
         parts.map(|part| {
             let mut kernel = AttentionKernel::new(a.clone(), part);
@@ -54,7 +55,15 @@ pub fn samples() -> Vec<AttentionKernel> {
             kernel
         })
     });
-    each.filter(|k| k.part != BackwardBias || k.attention.bias.is_some()).collect()
+    let makes_sense = |k: &AttentionKernel| {
+        let a = &k.attention;
+        match k.part {
+            BackwardBias => a.bias.is_some(),
+            BackwardAll => [a.heads, a.length_q, a.size] == [a.kv_heads, a.length_k, a.size_v],
+            _ => true,
+        }
+    };
+    each.filter(makes_sense).collect()
 }
 
 /// Operands as a fused projection lays them out: the heads of a place side by side, after something else, with more behind.

@@ -1,10 +1,12 @@
 //! Decides which values are stored and which are computed where they are used, and makes the groups that become kernels.
 
+use super::domain::finer;
 use super::epilogue::into_contraction;
 use super::expression::{Builder, Stored};
 use super::{Group, Work};
 use crate::op::{ContractionSpec, IndexMap, Lower};
 use crate::ops::checkpoint::Again;
+use crate::shape::count;
 use crate::{Error, Tensor};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -311,8 +313,9 @@ pub(super) fn merge(mut groups: Vec<Group>, wanted: &HashSet<u64>, buffers: usiz
 
 /// Two maps or two reductions over one domain as one, if they share something and fit.
 fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
+    // Sums over equal domains are worth it even where they are of different data.
     let shares = |v: &u64| a.inputs.contains(v) || a.outputs.contains(v);
-    if !b.inputs.iter().any(shares) {
+    if !b.inputs.iter().any(shares) && !matches!(a.work, Work::Reduce { .. }) {
         return None;
     }
     match (&a.work, &b.work) {
@@ -332,14 +335,13 @@ fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
                 work: Work::Map { domain: domain.clone(), expr, nodes },
             })
         }
-        (Work::Reduce { domain, kept, expr, folds }, Work::Reduce { domain: d2, kept: k2, expr: e2, folds: f2 })
-            if domain == d2 && kept == k2 =>
-        {
+        (Work::Reduce { folds, .. }, Work::Reduce { folds: f2, .. }) => {
             if b.inputs.iter().any(|v| a.outputs.contains(v)) {
                 return None;
             }
-            let (mut inputs, mut expr) = (a.inputs.clone(), expr.clone());
-            let ids = append(&mut expr, &mut inputs, e2, &b.inputs, &[], Some(domain))?;
+            let (domain, kept, mut expr, e2) = one_domain(&a.work, &b.work)?;
+            let mut inputs = a.inputs.clone();
+            let ids = append(&mut expr, &mut inputs, &e2, &b.inputs, &[], Some(&domain))?;
             // One more for scratch.
             if inputs.len() + a.outputs.len() + b.outputs.len() + 1 > buffers {
                 return None;
@@ -350,10 +352,30 @@ fn join(a: &Group, b: &Group, buffers: usize) -> Option<Group> {
                 inputs,
                 outputs: [&a.outputs[..], &b.outputs].concat(),
                 after: [&a.after[..], &b.after].concat(),
-                work: Work::Reduce { domain: domain.clone(), kept: *kept, expr, folds },
+                work: Work::Reduce { domain, kept, expr, folds },
             })
         }
         _ => None,
+    }
+}
+
+/// The expressions of two reductions over one domain, of which `kept` dimensions stay: where that of one is cut more finely,
+/// both are. A bias' gradient and a norm's parameters' are sums over the same rows.
+fn one_domain(a: &Work, b: &Work) -> Option<(Vec<usize>, usize, Expr, Expr)> {
+    let (Work::Reduce { domain: d, kept: k, expr: x, .. }, Work::Reduce { domain: d2, kept: k2, expr: x2, .. }) =
+        (a, b)
+    else {
+        return None;
+    };
+    if (d, k) == (d2, k2) {
+        return Some((d.clone(), *k, x.clone(), x2.clone()));
+    }
+    if count(&d[..*k]) != count(&d2[..*k2]) || count(d) != count(d2) || count(d) == 0 {
+        return None;
+    }
+    match finer(x2, d2, d) {
+        Some(x2) => Some((d.clone(), *k, x.clone(), x2)),
+        None => Some((d2.clone(), *k2, finer(x, d, d2)?, x2.clone())),
     }
 }
 

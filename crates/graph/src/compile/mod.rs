@@ -6,6 +6,7 @@
 
 mod alike;
 mod checks;
+mod domain;
 mod dump;
 mod epilogue;
 mod expand;

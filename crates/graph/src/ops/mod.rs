@@ -144,6 +144,7 @@ pub const NAMES: &[&str] = &[
     "recurrence",
     "running_argmax",
     "attention",
+    "attention_grad",
     "attention_query_grad",
     "attention_key_value_grad",
     "attention_bias_grad",

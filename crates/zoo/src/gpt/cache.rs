@@ -123,6 +123,12 @@ impl Generator {
     }
 }
 
+/// Queries, keys and values [N, heads, length, width / heads] of what stands side by side.
+fn by_head(parts: &Tensor) -> [Tensor; 3] {
+    let [batch, length, _, heads, size] = parts.dims();
+    [0, 1, 2].map(|i| parts.slice(2, i..i + 1).reshape([batch, length, heads, size]).permute(&[0, 2, 1, 3]))
+}
+
 /// Keys and values of a block's earlier tokens.
 fn cache(model: &Gpt, layer: usize) -> [Tensor; 2] {
     let shape = [1, model.heads, model.context, model.width / model.heads];
@@ -136,11 +142,12 @@ fn whole_prompt(model: &Gpt, length: usize) -> (Tensor, Updates) {
     let last = Tensor::input("last", [1], DType::U32);
     check_tokens(&scope, &tokens, model.context);
     let updates = RefCell::new(Updates::new());
-    let attend = |scope: &Scope, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor| {
+    let attend = |scope: &Scope, layer: usize, parts: &Tensor| {
+        let [_, k, v] = by_head(parts);
         for (state, new) in cache(model, layer).iter().zip([k, v]) {
             updates.borrow_mut().assign(state, &new.pad(2, 0, model.context - length, 0.0));
         }
-        model.attend_causally(scope, q, k, v)
+        model.attend_causally(scope, parts)
     };
     let x = model.hidden(&scope, &tokens, &Tensor::iota([length], 0), &attend as &Attend);
     let logits = model.head(&scope, &x.reshape([length, model.width]).index_select(0, &last));
@@ -154,16 +161,18 @@ fn one_token(model: &Gpt) -> (Tensor, Updates) {
     let place = Tensor::input("place", [1], DType::U32);
     let updates = RefCell::new(Updates::new());
     let seen = &place + &Tensor::scalar(1u32);
-    let attend = |_: &Scope, layer: usize, q: &Tensor, k: &Tensor, v: &Tensor| {
+    let attend = |_: &Scope, layer: usize, parts: &Tensor| {
+        let [q, k, v] = by_head(parts);
         let [keys, values] = cache(model, layer);
         // Written in place: the new key or value at its place, what was there elsewhere.
         let here = Tensor::iota([1, 1, model.context, 1], 2).equal(&place.reshape([1, 1, 1, 1]));
         let [keys, values] = [(keys, k), (values, v)].map(|(state, new)| {
-            let value = here.select(new, &state);
+            let value = here.select(&new, &state);
             updates.borrow_mut().assign(&state, &value);
             value
         });
-        q.attention(&keys, &values, &Attention { lengths: Some(seen.clone()), ..Attention::default() })
+        let options = Attention { lengths: Some(seen.clone()), ..Attention::default() };
+        q.attention(&keys, &values, &options).permute(&[0, 2, 1, 3])
     };
     let x = model.hidden(&scope, &token, &place, &attend as &Attend);
     (model.head(&scope, &x).reshape([model.vocabulary]), updates.into_inner())

@@ -120,7 +120,8 @@ impl Gpt {
     }
 
     /// The figure: tokens and places to vectors, through the blocks, normalised. `places` are the tokens' places [length];
-    /// `attend` gives a block's attention from its number, queries, keys and values [N, heads, length, width / heads].
+    /// `attend` gives a block's attention [N, length, heads, width / heads] from its number and its queries, keys and values,
+    /// side by side [N, length, 3, heads, width / heads].
     #[track_caller]
     fn hidden(&self, scope: &Scope, tokens: &Tensor, places: &Tensor, attend: &Attend) -> Tensor {
         let table = |name: &str, rows| scope.enter(name).param("weight", &[rows, self.width], normal(0.02));
@@ -141,10 +142,8 @@ impl Gpt {
     fn attention(&self, scope: &Scope, x: &Tensor, layer: usize, attend: &Attend) -> Tensor {
         let [batch, length, width] = x.dims();
         let parts = affine(scope, "c_attn", x, 3 * width, 0.02);
-        let parts = parts.reshape([batch, length, 3, self.heads, width / self.heads]).permute(&[2, 0, 3, 1, 4]);
-        let shape = [batch, self.heads, length, width / self.heads];
-        let [q, k, v] = [0, 1, 2].map(|i| parts.slice(0, i..i + 1).reshape(shape));
-        let joined = attend(scope, layer, &q, &k, &v).permute(&[0, 2, 1, 3]).reshape(x.shape());
+        let parts = parts.reshape([batch, length, 3, self.heads, width / self.heads]);
+        let joined = attend(scope, layer, &parts).reshape(x.shape());
         affine(scope, "c_proj", &joined, width, self.last_deviation())
     }
 
@@ -156,13 +155,13 @@ impl Gpt {
 
     /// Attention over the tokens up to each, which is what a model does that remembers nothing.
     #[track_caller]
-    fn attend_causally(&self, scope: &Scope, q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
+    fn attend_causally(&self, scope: &Scope, parts: &Tensor) -> Tensor {
         let mut options = Attention { causal: true, ..Attention::default() };
         if scope.is_train() && self.dropout > 0.0 {
             let (generator, stream) = scope.rng();
             options.dropout = Some(DropWeights { p: self.dropout, generator, stream });
         }
-        q.attention(k, v, &options)
+        parts.self_attention(&options)
     }
 
     /// Logits from the last norm's values, whatever their leading axes.
@@ -190,15 +189,15 @@ impl Gpt {
     }
 }
 
-/// Attention of a block: its scope and number, queries, keys and values.
-type Attend<'a> = dyn Fn(&Scope, usize, &Tensor, &Tensor, &Tensor) -> Tensor + 'a;
+/// Attention of a block: its scope and number, and queries, keys and values side by side.
+type Attend<'a> = dyn Fn(&Scope, usize, &Tensor) -> Tensor + 'a;
 
 impl Layer for Gpt {
     #[track_caller]
     fn forward(&self, scope: &Scope, tokens: &Tensor) -> Tensor {
         check_tokens(scope, tokens, self.context);
         let places = Tensor::iota([tokens.shape()[1]], 0);
-        let attend = |scope: &Scope, _, q: &Tensor, k: &Tensor, v: &Tensor| self.attend_causally(scope, q, k, v);
+        let attend = |scope: &Scope, _, parts: &Tensor| self.attend_causally(scope, parts);
         self.head(scope, &self.hidden(scope, tokens, &places, &attend))
     }
 }

@@ -124,6 +124,18 @@ pub(crate) fn cases() -> Vec<OpCase> {
             let [q, k, v] = [0, 1, 2].map(|i| parts.slice(0, i..i + 1).reshape([2, 2, 5, 4]));
             q.attention(&k, &v, &causal_options()).permute(&[0, 2, 1, 3]).reshape([2, 5, 8]).sin()
         }),
+        OpCase::new("self_attention", "self_attention", &[&[2, 5, 24]], |x| {
+            (&x[0] * 3.0).reshape([2, 5, 3, 2, 4]).self_attention(&causal_options()).reshape([2, 5, 8]).sin()
+        }),
+        OpCase::new(
+            "self_attention",
+            "self_attention with a mask, of a bias",
+            &[&[2, 3, 3, 2, 2], &[1, 2, 3, 3]],
+            |x| {
+                let mask = Some(Tensor::iota([2, 3], 1).lt(&Tensor::scalar(2u32)));
+                (&x[0] * 2.0).self_attention(&Attention { mask, bias: Some(x[1].clone()), ..Attention::default() })
+            },
+        ),
         OpCase::new("attention_with_lse", "logarithms only", &[&[1, 2, 4, 3], &[1, 2, 6, 3], &[1, 2, 6, 2]], |x| {
             x[0].attention_with_lse(&x[1], &x[2], &Attention::default()).1
         }),

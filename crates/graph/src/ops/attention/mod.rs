@@ -1,6 +1,7 @@
 //! Scaled dot-product attention (Vaswani et al., 2017) by fused kernels that never store the scores.
 
 mod cases;
+mod fused;
 mod plain;
 mod reference;
 
@@ -81,6 +82,7 @@ impl Op for Attend {
             AttentionPart::BackwardQuery => "attention_query_grad",
             AttentionPart::BackwardKeyValue => "attention_key_value_grad",
             AttentionPart::BackwardBias => "attention_bias_grad",
+            AttentionPart::BackwardAll => "attention_grad",
         }
     }
 
@@ -90,6 +92,7 @@ impl Op for Attend {
         let shape = match self.0.part {
             AttentionPart::BackwardQuery => vec![a.batch, a.length_q, a.heads, a.size],
             AttentionPart::BackwardBias => self.bias_shape(),
+            AttentionPart::BackwardAll => vec![a.batch, a.length_q, 3, a.heads, a.size],
             _ => vec![self.0.len()],
         };
         Ok((shape, DType::F32))
@@ -129,24 +132,36 @@ pub(crate) fn plain_pieces(t: &Tensor, inputs: &[Tensor]) -> Vec<Tensor> {
     plain::pieces(kernel, inputs)
 }
 
+/// What the backward kernels are given, from the forward operation's inputs, the result [batch, length_q, heads, size_v] and
+/// each row's logarithm [batch, heads, length_q], and the gradients of both.
+fn backward_inputs(
+    a: &Problem,
+    inputs: &[Tensor],
+    [o, logs]: [&Tensor; 2],
+    g: &Tensor,
+    g_logs: Option<&Tensor>,
+) -> Vec<Tensor> {
+    // How much a change of all of a row's scores together would change the loss.
+    let mut delta = (g * o).sum(&[3]).transpose(1, 2);
+    if let Some(g_logs) = g_logs {
+        delta = delta - g_logs;
+    }
+    let mut each_row = vec![logs.clone(), delta];
+    if row_inputs(a) == 1 {
+        let flat: Vec<Tensor> = each_row.iter().map(|t| t.reshape([a.rows()])).collect();
+        each_row = vec![Tensor::concat(&[&flat[0], &flat[1]], 0)];
+    }
+    [&inputs[..3], &[g.transpose(1, 2)], &each_row, &inputs[3..]].concat()
+}
+
 /// The gradients of the forward operation's inputs. `output` and `grad` hold the result, then each row's logarithm.
 fn backward(a: &Problem, output: &Tensor, grad: &Tensor) -> Vec<Option<Tensor>> {
     let inputs = output.inputs();
     let (n, rows) = (a.count_o(), a.rows());
     let part = |t: &Tensor| t.slice(0, 0..n).reshape([a.batch, a.length_q, a.heads, a.size_v]);
     let logs = |t: &Tensor| t.slice(0, n..n + rows).reshape([a.batch, a.heads, a.length_q]);
-    // How much a change of all of a row's scores together would change the loss.
-    let delta = (part(grad) * part(output)).sum(&[3]).transpose(1, 2) - logs(grad);
-    let given = part(grad).transpose(1, 2);
-    let mut each_row = vec![logs(output), delta];
-    if row_inputs(a) == 1 {
-        let flat: Vec<Tensor> = each_row.iter().map(|t| t.reshape([rows])).collect();
-        each_row = vec![Tensor::concat(&[&flat[0], &flat[1]], 0)];
-    }
-    let mut all: Vec<&Tensor> = inputs[..3].iter().collect();
-    all.push(&given);
-    all.extend(&each_row);
-    all.extend(&inputs[3..]);
+    let all = backward_inputs(a, inputs, [&part(output), &logs(output)], &part(grad), Some(&logs(grad)));
+    let all: Vec<&Tensor> = all.iter().collect();
     let apply = |part| Tensor::apply(Attend(AttentionKernel::new(a.clone(), part)), &all);
     let kv = apply(AttentionPart::BackwardKeyValue);
     let (nk, nv) = (a.count_k(), a.count_v());

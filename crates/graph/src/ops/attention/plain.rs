@@ -92,6 +92,10 @@ fn part(kernel: &AttentionKernel, inputs: &[Tensor]) -> Tensor {
             let a = &kernel.attention;
             t.reshape([a.batch, a.length_q, a.heads, a.size])
         }
+        AttentionPart::BackwardAll => {
+            let a = &kernel.attention;
+            t.reshape([a.batch, a.length_q, 3, a.heads, a.size])
+        }
         AttentionPart::BackwardBias => t.reshape(inputs.last().expect("the gradient of a bias").shape()),
         _ => t,
     };
@@ -130,13 +134,16 @@ pub(super) fn pieces(kernel: &AttentionKernel, inputs: &[Tensor]) -> Vec<Tensor>
         let group = heads / a.kv_heads;
         t.reshape([batch, a.kv_heads, group, length, size]).sum(&[2])
     };
+    let dq = || ds.matmul(&i.wide(i.k)).mul_scalar(scale);
+    let dk = || narrow(ds.transpose(2, 3).matmul(i.q)).mul_scalar(scale);
+    let dv = || narrow(i.kept(&p).transpose(2, 3).matmul(grad));
     match kernel.part {
         AttentionPart::Forward => unreachable!("it was done above"),
-        AttentionPart::BackwardQuery => vec![by_place(ds.matmul(&i.wide(i.k)).mul_scalar(scale))],
-        AttentionPart::BackwardKeyValue => {
-            let dk = narrow(ds.transpose(2, 3).matmul(i.q)).mul_scalar(scale);
-            let dv = narrow(i.kept(&p).transpose(2, 3).matmul(grad));
-            vec![by_place(dk), by_place(dv)]
+        AttentionPart::BackwardQuery => vec![by_place(dq())],
+        AttentionPart::BackwardKeyValue => vec![by_place(dk()), by_place(dv())],
+        AttentionPart::BackwardAll => {
+            let beside = [dq(), dk(), dv()].map(|t| t.transpose(1, 2).unsqueeze(2));
+            vec![flat(Tensor::concat(&beside.iter().collect::<Vec<_>>(), 2))]
         }
         AttentionPart::BackwardBias => {
             let shape = i.bias.expect("the gradient of a bias").shape();

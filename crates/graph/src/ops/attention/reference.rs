@@ -14,11 +14,6 @@ pub(super) fn part(kernel: &AttentionKernel, inputs: &[&Array], shape: &[usize])
     let bias = rest.next();
     let word = |i: usize| words.expect("there are words").data[i] as u32;
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    let row = |t: &'_ Array, b: usize, h: usize, i: usize| {
-        let (heads, length, size) = (t.shape[1], t.shape[2], t.shape[3]);
-        let at = ((b * heads + h) * length + i) * size;
-        at..at + size
-    };
     // Of results: the heads of a place stand side by side.
     let place = |b: usize, h: usize, i: usize, [heads, length, size]: [usize; 3]| {
         let at = ((b * length + i) * heads + h) * size;
@@ -89,6 +84,15 @@ pub(super) fn part(kernel: &AttentionKernel, inputs: &[&Array], shape: &[usize])
                             let at = place(b, kv, j, [a.kv_heads, a.length_k, a.size_v]);
                             add(at.start + a.count_k()..at.end + a.count_k(), g, p * z);
                         }
+                        AttentionPart::BackwardAll => {
+                            let beside = |which: usize, i: usize| {
+                                let at = (((b * a.length_q + i) * 3 + which) * a.heads + h) * a.size;
+                                at..at + a.size
+                            };
+                            add(beside(0, i), &k.data[row(k, b, kv, j)], scaled);
+                            add(beside(1, j), &q.data[row(q, b, h, i)], scaled);
+                            add(beside(2, j), g, p * z);
+                        }
                         AttentionPart::BackwardBias => {
                             let of = |x: usize, d: usize| if shape[d] == 1 { 0 } else { x };
                             let line = (of(b, 0) * shape[1] + of(h, 1)) * shape[2] + of(i, 2);
@@ -100,4 +104,11 @@ pub(super) fn part(kernel: &AttentionKernel, inputs: &[&Array], shape: &[usize])
         }
     }
     Array::new(shape, out)
+}
+
+/// The elements of row `i` of a head, in [batch, heads, length, size].
+fn row(t: &Array, b: usize, h: usize, i: usize) -> std::ops::Range<usize> {
+    let (heads, length, size) = (t.shape[1], t.shape[2], t.shape[3]);
+    let at = ((b * heads + h) * length + i) * size;
+    at..at + size
 }
