@@ -93,6 +93,8 @@ fn rows_are_one_launch() {
             for (outputs, most) in [(&[forward][..], expected[0]), (&both, expected[1])] {
                 let (n, kernels) = launches(&device, outputs);
                 assert!(n <= most, "{name}: {n} launches, {most} expected\n{kernels}");
+                // Sums of columns read across the rows.
+                assert!(!kernels.contains("rows 96 "), "{name}:\n{kernels}");
             }
         }
     }

@@ -253,7 +253,7 @@ fn finer(a: &Affine, domain: &[usize], target: &[usize]) -> Option<Affine> {
     Some(Affine { strides, offset: a.offset })
 }
 
-/// Whether what is read lies along the rows rather than across them.
+/// Whether what is read lies along the rows rather than across them. What is the same for all rows, or all along one, is small.
 fn reads_along(along: &Along) -> bool {
     let Some(last) = (along.kept..along.domain.len()).rev().find(|&d| along.domain[d] > 1) else { return true };
     let (mut yes, mut no) = (0, 0);
@@ -265,6 +265,7 @@ fn reads_along(along: &Along) -> bool {
         };
         match step(last).abs() {
             0 => {}
+            _ if (0..along.kept).all(|d| step(d) == 0) => {}
             1 => yes += 1,
             _ => no += 1,
         }
