@@ -20,6 +20,8 @@ pub const CONTRACTION_MATRIX_EMULATED: &str = include_str!("../contraction_matri
 
 /// Contractions of few rows and columns, an element an invocation.
 pub const CONTRACTION_DIRECT: &str = include_str!("../contraction_direct.wgsl");
+/// A workgroup an element: matrix-vector products.
+pub const CONTRACTION_ROW: &str = include_str!("../contraction_row.wgsl");
 
 /// The tiled contraction for GPUs that are run by a CPU, by subgroups of 8 lanes.
 pub const CONTRACTION_LANES: &str = include_str!("../contraction_lanes.wgsl");

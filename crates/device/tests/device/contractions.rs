@@ -206,6 +206,8 @@ pub fn samples_of_tiles() -> Vec<Sample> {
         "matmul, large",
         "matmul of nothing, epilogue",
         "matmul, split, epilogue",
+        "matmul, row by rows",
+        "matmul, rows by column, epilogue",
         "conv, strided",
         "conv, strided, input gradient",
         "conv, strided, weight gradient",
@@ -223,6 +225,8 @@ pub fn samples() -> Vec<Sample> {
     add("matmul, one element", matmul(1, 1, 1, false, false));
     add("matmul, one row", matmul(1, 100, 31, false, false));
     add("matmul, one column", matmul(100, 1, 31, false, false));
+    add("matmul, row by rows", matmul(1, 37, 1031, false, true));
+    add("matmul, rows by column, epilogue", with_epilogue(matmul(45, 1, 777, false, false)));
     add("matmul, three rows", matmul(3, 10, 50, false, false));
     add("matmul, narrow", matmul(20, 150, 23, false, false));
     add("matmul, tall", matmul(150, 20, 23, true, false));
@@ -294,5 +298,13 @@ pub fn samples() -> Vec<Sample> {
     // With an epilogue in f32: in f16 each of its steps rounds, and of so many elements some cancel.
     let tiles = Contraction { operands: [DType::F16; 2], ..with_epilogue(matmul(40, 100, 20, true, false)) };
     all.push(Sample::new("matmul of f16, epilogue in f32", Work::Contraction(tiles), 1e-3));
+    // Large enough not to take the form of small products. Sums on the way are some ten (a thousand) times the largest of samples above,
+    // and as much are their roundings.
+    let rows = matmul(1, 4100, 1031, false, true);
+    all.push(Sample::new("matmul, row by rows, large", Work::Contraction(rows), 5e-5));
+    let column = with_epilogue(matmul(4099, 1, 1027, false, false));
+    all.push(Sample::new("matmul, rows by column, large, epilogue", Work::Contraction(column), 1e-4));
+    let long = matmul(1, 5, 900_001, false, true);
+    all.push(Sample::new("matmul, row by rows, few and long", Work::Contraction(long), 2e-3));
     all
 }

@@ -15,6 +15,9 @@ const COMMON_BELOW: usize = 4 << 20;
 const COMMON_RANKS: [usize; 4] = [2, 2, 3, 3];
 const COMMON_COORDS: usize = 2;
 
+/// The least inner extent for which a workgroup is worth an element of a matrix-vector product.
+const ROW_FROM: usize = 64;
+
 /// How many times the elements of C a tiling may have before it is given up.
 const WASTE: usize = 4;
 
@@ -46,6 +49,8 @@ const GPU: &[Tile] = &[
 pub(super) enum Tile {
     /// See `contraction_direct.wgsl`: invocations of a workgroup, one element each.
     Direct { size: usize },
+    /// See `contraction_row.wgsl`: invocations of a workgroup, one element together; whether they are one subgroup.
+    Row { size: usize, subgroup: bool },
     /// See `contraction_lanes.wgsl`.
     Lanes { rows: usize, wide: bool },
     /// See `contraction_software.wgsl`.
@@ -60,7 +65,7 @@ impl Tile {
     /// Rows and columns.
     pub fn size(self) -> [usize; 2] {
         match self {
-            Tile::Direct { .. } => [1, 1],
+            Tile::Direct { .. } | Tile::Row { .. } => [1, 1],
             Tile::Lanes { rows, wide } => [rows, if wide { 16 } else { 8 }],
             Tile::Software { rows } => [rows, 64],
             Tile::Matrix { size, .. } => [4 * size, 8 * size],
@@ -149,11 +154,6 @@ impl Plan {
             tile = Tile::Direct { size };
             tiles = (batches * m * n).div_ceil(size);
         }
-        let (fill, least) = if software { SOFTWARE_FILL } else { GPU_FILL };
-        let wanted = (fill / tiles.max(1)).min(k / least).max(1);
-        let part = k.div_ceil(wanted).next_multiple_of(16);
-        let splits = k.div_ceil(part.max(1)).max(1);
-
         let least = if common { COMMON_RANKS } else { [1; 4] };
         let (axes, groups, a, mut b, c, epilogue) = simplest(contraction, swapped, least);
         if common {
@@ -161,7 +161,25 @@ impl Plan {
             let missing = COMMON_COORDS.saturating_sub(b.coords.len());
             b.coords.extend(std::iter::repeat_n(always, missing));
         }
-        Plan { axes, groups, a, b, c, epilogue, common, swapped, tile, splits, part }
+        let mut plan = Plan { axes, groups, a, b, c, epilogue, common, swapped, tile, splits: 1, part: k };
+        if plan.is_by_vector() && k >= ROW_FROM && !(software && adapter.subgroup != 8) {
+            plan.tile = Tile::Row { size: if software { 8 } else { 64 }, subgroup: software };
+            tiles = batches * m * n;
+        }
+        let (fill, least) = if software { SOFTWARE_FILL } else { GPU_FILL };
+        let wanted = (fill / tiles.max(1)).min(k / least).max(1);
+        plan.part = k.div_ceil(wanted).next_multiple_of(16);
+        plan.splits = k.div_ceil(plan.part.max(1)).max(1);
+        plan
+    }
+
+    /// Whether this is the product of a matrix and a vector, and the matrix lies along k.
+    fn is_by_vector(&self) -> bool {
+        match (self.common, self.size(1), self.size(2)) {
+            (false, 1, _) => self.along_k(&self.b, 2),
+            (false, _, 1) => self.along_k(&self.a, 1),
+            _ => false,
+        }
     }
 
     /// The extents of a group.

@@ -19,6 +19,22 @@ const NAMES: [&str; 4] = ["b", "m", "n", "k"];
 const TILE_STRUCT: &str =
     "struct Tile { inside: bool, batch: u32, row: u32, col: u32, split: u32, begin: u32, end: u32 }\n";
 
+/// The function `folded` of matrix-vector products: by the subgroup, which is the workgroup, or by a tree.
+const SUBGROUP_FOLD: &str = "fn folded(sum: f32, lane: u32) -> f32 { return subgroupAdd(sum); }\n";
+const WORKGROUP_FOLD: &str = "var<workgroup> partial_sums: array<f32, SIZE>;
+fn folded(sum: f32, lane: u32) -> f32 {
+    partial_sums[lane] = sum;
+    workgroupBarrier();
+    for (var width = SIZE / 2u; width > 0u; width >>= 1u) {
+        if (lane < width) {
+            partial_sums[lane] += partial_sums[lane + width];
+        }
+        workgroupBarrier();
+    }
+    return partial_sums[0];
+}
+";
+
 /// The pass that multiplies.
 pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut shader = Shader::new();
@@ -34,6 +50,9 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     let mut text = String::from(TILE_STRUCT);
     match plan.tile {
         Tile::Direct { size } => text += &format!("const SIZE: u32 = {size}u;\n"),
+        Tile::Row { size, subgroup } => {
+            text += &format!("const SIZE: u32 = {size}u;\n{}", if subgroup { SUBGROUP_FOLD } else { WORKGROUP_FOLD });
+        }
         Tile::Lanes { rows, wide } => {
             text += &format!("const ROWS: u32 = {rows}u;\nconst WIDE: bool = {wide};\n");
             shader.constant(&mut text, "tile_rows", rows);
@@ -72,6 +91,7 @@ pub(super) fn tiled_pass(c: &Contraction, plan: &Plan) -> Pass {
     }
     let (file, groups) = match plan.tile {
         Tile::Direct { size } => (wgrad_shaders::CONTRACTION_DIRECT, tiles.div_ceil(size)),
+        Tile::Row { .. } => (wgrad_shaders::CONTRACTION_ROW, tiles),
         Tile::Lanes { .. } => (wgrad_shaders::CONTRACTION_LANES, tiles),
         Tile::Software { .. } => (wgrad_shaders::CONTRACTION_SOFTWARE, tiles),
         Tile::Matrix { .. } => (wgrad_shaders::CONTRACTION_MATRIX, tiles),
