@@ -23,6 +23,8 @@ const N_BLOCK: usize = 256;
 pub(super) const INNER_K: usize = 1024;
 /// Rows and columns of a block of a plain product.
 const PLAIN: usize = 256;
+/// Nodes of an epilogue that is long.
+const LONG_EPILOGUE: usize = 8;
 /// Parts that a long sum is split into when C has few blocks.
 const SPLITS: usize = 16;
 
@@ -33,7 +35,7 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     }
     let form = Form::of(c);
     let (rows, columns) = match form {
-        Form::Plain(_) => (PLAIN, PLAIN),
+        Form::Plain(_) => (PLAIN, plain_columns(c)),
         // Few columns (small images): cut rows as well, so that threads have something to share.
         Form::Outer if n <= N_BLOCK => (m.div_ceil(4).next_multiple_of(ROWS), N_BLOCK / 2),
         Form::Outer => (m, N_BLOCK),
@@ -108,6 +110,16 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         }
     });
     add_parts(c, io, epilogue.as_ref(), &parts, splits, &blocks);
+}
+
+/// Columns of a block of a plain product: more where a long epilogue follows, which is run row by row, and short rows cost it
+/// half its speed.
+fn plain_columns(c: &Contraction) -> usize {
+    let (batch, m, n, _) = c.sizes();
+    let long = c.epilogue.as_ref().is_some_and(|e| e.expr.nodes.len() > LONG_EPILOGUE);
+    let wide = n.div_ceil(n.div_ceil(BLOCK)).next_multiple_of(64);
+    let enough = batch * m.div_ceil(PLAIN) * n.div_ceil(wide.max(1)) >= 8;
+    if long && enough { wide.max(PLAIN) } else { PLAIN }
 }
 
 /// The elements of an operand, as f32.

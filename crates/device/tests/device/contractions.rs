@@ -256,6 +256,8 @@ pub fn samples() -> Vec<Sample> {
         ..matmul(10, 20, 12, false, false)
     };
     add("matmul, two outputs", with_sum(matmul(33, 20, 12, false, true)));
+    // Blocks of the CPU backend that are wider because of what follows.
+    add("matmul, wide, two outputs", with_sum(matmul(1030, 1100, 2, false, false)));
     add("matmul, two outputs, large", with_sum(matmul(65, 150, 40, false, false)));
     add("matmul, split, two outputs", with_sum(matmul(6, 70, 1100, true, false)));
     add("matmul, tall, two outputs", with_sum(matmul(150, 20, 23, true, false)));
