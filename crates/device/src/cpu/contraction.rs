@@ -5,6 +5,7 @@
 //! Cuts depend on the sizes alone, so results do not depend on the number of threads.
 
 use super::CpuIo;
+use super::broadcast::STRIP;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::rows::dot;
 use super::shifted::Shifted;
@@ -40,13 +41,14 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         Form::Outer if n <= N_BLOCK => (m.div_ceil(4).next_multiple_of(ROWS), N_BLOCK / 2),
         Form::Outer => (m, N_BLOCK),
         Form::Inner => (64, 192),
-        // Whole images, or whole planes; few blocks of either are cut in rows as well.
-        Form::Packed(ref s, along) => {
-            let whole = if along == Along::N { s.image() } else { s.taps() };
-            let columns = N_BLOCK.next_multiple_of(whole).min(n);
+        // Whole images; of few blocks, parts of the rows.
+        Form::Broadcast(ref s, Along::N) => {
+            let columns = N_BLOCK.next_multiple_of(s.image()).min(n);
             let parts = (4 / (batch * n.div_ceil(columns))).max(1);
-            (m.div_ceil(parts).next_multiple_of(ROWS), columns)
+            (m.div_ceil(parts).next_multiple_of(STRIP), columns)
         }
+        // Whole planes.
+        Form::Broadcast(ref s, Along::K) => (2 * STRIP, 576usize.next_multiple_of(s.taps())),
         // Whole planes.
         Form::InnerShifted(ref s) => (64, 192usize.next_multiple_of(s.taps())),
         // An image at a time; of few images, a part of the rows, so that threads have something to share.
@@ -60,17 +62,20 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         let domain = [&c.batch[..], &c.m, &c.n].concat();
         Interpreter::new(e.expr.clone(), domain, e.outputs.clone(), Interpreter::sources(io, 2, &e.inputs))
     });
-    let by_image = matches!(form, Form::Shifted(_));
+    let by_image = matches!(form, Form::Shifted(_) | Form::Broadcast(_, Along::N));
     let blocks = Blocks { batch, m, n, rows: rows.min(m), columns: columns.min(n), by_image };
     let operands = [0, 1].map(|i| Operand::new(io, i, c.operands[i]));
-    let outer = matches!(form, Form::Outer | Form::Shifted(_) | Form::Packed(..));
     let work = Work { c, operands: &operands, form, k, packed_a: None };
-    let packed_a = (outer && n > blocks.columns).then(|| work.pack_a());
+    let packed_a = match work.form {
+        Form::Outer | Form::Shifted(_) if n > blocks.columns => Some(work.pack_a::<ROWS>()),
+        Form::Broadcast(_, Along::N) if n > blocks.columns => Some(work.pack_a::<STRIP>()),
+        _ => None,
+    };
     let work = Work { packed_a, ..work };
     // A long sum may be split where this makes up for few blocks: between elements, or between images.
     let (terms, least) = match &work.form {
         Form::Inner => (k, INNER_K),
-        Form::InnerShifted(s) => (s.bands(k), 2),
+        Form::InnerShifted(s) | Form::Broadcast(s, Along::K) => (s.bands(k), 2),
         _ => (k, usize::MAX),
     };
     let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least).max(1));
@@ -156,8 +161,8 @@ pub(super) enum Form {
     Shifted(Shifted),
     /// The same along k: inner products.
     InnerShifted(Shifted),
-    /// Such an image, of few elements: outer products of patches packed from the padded copies.
-    Packed(Shifted, Along),
+    /// Such an image, its elements spread over vectors that run along m.
+    Broadcast(Shifted, Along),
 }
 
 /// Where the positions of an image are.
@@ -186,11 +191,11 @@ impl Form {
         }
         if let Some(shifted) = Shifted::along_n(c) {
             let small = shifted.is_small(COLUMNS);
-            return if small { Form::Packed(shifted, Along::N) } else { Form::Shifted(shifted) };
+            return if small { Form::Broadcast(shifted, Along::N) } else { Form::Shifted(shifted) };
         }
         if let Some(shifted) = Shifted::along_k(c).filter(|s| s.rows_are_dense(c)) {
-            let small = shifted.is_small(INNER_PAD);
-            return if small { Form::Packed(shifted, Along::K) } else { Form::InnerShifted(shifted) };
+            let small = shifted.is_small(INNER_PAD) || c.sizes().1 >= STRIP;
+            return if small { Form::Broadcast(shifted, Along::K) } else { Form::InnerShifted(shifted) };
         }
         // The length of a run of B that is close together in memory, along either side.
         let run = |extents: &[usize], end: usize| match extents.last() {

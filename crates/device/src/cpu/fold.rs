@@ -257,7 +257,7 @@ pub(super) fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc
         let mean = sum.value / words.len() as f64;
         let (lanes, tail) = words.split_at(words.len() / LANES * LANES);
         let lanes: [f32; LANES] = Arch::new().dispatch(Deviations { words: lanes, mean: mean as f32 });
-        let mut value: f64 = lanes.iter().map(|&x| x as f64).sum();
+        let mut value = add_lanes(lanes) as f64;
         value += tail.iter().map(|&w| (f32::from_bits(w) as f64 - mean).powi(2)).sum::<f64>();
         return combine(op, acc, Partial { value, mean, index: words.len() as u32 });
     }
@@ -270,8 +270,10 @@ pub(super) fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc
                 ReduceOp::Max => fold_lanes(head, |a, x| if x > a { x } else { a }),
                 _ => fold_lanes(head, |a, x| if x < a { x } else { a }),
             };
-            for x in lanes {
-                combine(op, acc, Partial::of(op, x as f64, 0));
+            if op == ReduceOp::Sum {
+                acc.value += add_lanes(lanes) as f64;
+            } else {
+                lanes.into_iter().for_each(|x| combine(op, acc, Partial::of(op, x as f64, 0)));
             }
             for &w in tail {
                 combine(op, acc, Partial::of(op, value(dtype, w), 0));
@@ -282,6 +284,17 @@ pub(super) fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc
     for (i, &w) in words.iter().enumerate() {
         combine(op, acc, Partial::of(op, value(dtype, w), at + i as u32));
     }
+}
+
+/// The sum of a vector, by halves.
+#[inline(always)]
+fn add_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        (0..half).for_each(|i| lanes[i] += lanes[i + half]);
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// Folds whole vectors of `N` words into one.

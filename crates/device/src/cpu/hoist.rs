@@ -2,14 +2,17 @@
 //!
 //! A batch norm fused into an elementwise kernel has, for each element, the square root of its channel's variance. Such
 //! nodes are computed once for each index of the dimensions that they depend on, into tables that the rest of the
-//! expression loads.
+//! expression loads. Where the elements from the first of those dimensions on are few, the table has all of them, loads
+//! among them, and is read as it lies.
 
-use super::interpret::Interpreter;
+use super::interpret::{BLOCK, Interpreter};
 use super::source::Source;
 use crate::{Access, Affine, Coord, Expr, ExprId, ExprNode};
 
 /// Nodes are taken out if that saves computing each value at least this many times.
 const WORTH: usize = 8;
+/// The most elements of a periodic table: a few of them stay in the second-level cache.
+const PERIOD: usize = 1 << 14;
 
 /// An expression without its repeated parts.
 pub(super) struct Hoisted {
@@ -18,6 +21,8 @@ pub(super) struct Hoisted {
     pub sources: Vec<Source>,
     /// What the added sources read.
     pub tables: Vec<Vec<u32>>,
+    /// For each source, after how many elements of the domain it repeats, if it does: it has a block more than that.
+    pub periods: Vec<Option<usize>>,
 }
 
 pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sources: Vec<Source>) -> Hoisted {
@@ -25,8 +30,11 @@ pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sour
     let walked = walked_dims(&expr, domain);
     let repeated = |id: ExprId| {
         let own: usize = dims(walked[id]).map(|d| domain[d]).product();
-        let ready = matches!(&expr.nodes[id], ExprNode::Const(_) | ExprNode::Accumulator)
-            || matches!(&expr.nodes[id], ExprNode::Load { access, .. } if access.coords.is_empty());
+        let ready = match &expr.nodes[id] {
+            ExprNode::Const(_) | ExprNode::Accumulator => true,
+            ExprNode::Load { access, .. } => access.coords.is_empty() && period(walked[id], domain).is_none(),
+            _ => false,
+        };
         !ready && own * WORTH <= total
     };
     // The last nodes that repeat: those that others, which do not, or nobody builds on.
@@ -37,8 +45,9 @@ pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sour
         }
     }
     outputs.iter().filter(|&&o| repeated(o)).for_each(|&o| last[o] = true);
+    let mut periods = vec![None; sources.len()];
     if !last.contains(&true) {
-        return Hoisted { expr, outputs, sources, tables: vec![] };
+        return Hoisted { expr, outputs, sources, tables: vec![], periods };
     }
     let (mut rest, mut tables) = (expr.clone(), vec![]);
     // One table for each node, those over the same dimensions computed together.
@@ -47,7 +56,11 @@ pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sour
     kinds.dedup();
     for kind in kinds {
         let nodes: Vec<ExprId> = (0..last.len()).filter(|&i| last[i] && walked[i] == kind).collect();
-        let kept: Vec<usize> = dims(kind).collect();
+        let period = period(kind, domain);
+        let kept: Vec<usize> = match period {
+            Some((first, _)) => (first..domain.len()).collect(),
+            None => dims(kind).collect(),
+        };
         let (mut part, part_nodes) = part(&expr, &nodes);
         for affine in part.affines_mut() {
             affine.strides = kept.iter().map(|&d| affine.strides[d]).collect();
@@ -55,16 +68,27 @@ pub(super) fn hoist(expr: Expr, domain: &[usize], outputs: Vec<ExprId>, mut sour
         let shape: Vec<usize> = kept.iter().map(|&d| domain[d]).collect();
         let own = Affine::row_major(&shape);
         let words = Interpreter::new(part, shape, part_nodes, sources.clone()).to_tables();
-        for (node, words) in nodes.into_iter().zip(words) {
+        for (node, mut words) in nodes.into_iter().zip(words) {
+            if let Some((_, period)) = period {
+                words = words.iter().copied().cycle().take(period + BLOCK).collect();
+            }
             let mut base = Affine::constant(domain.len(), 0);
             kept.iter().zip(&own.strides).for_each(|(&d, &s)| base.strides[d] = s);
             rest.nodes[node] = ExprNode::Load { input: sources.len(), access: Access { base, coords: vec![] } };
             sources.push(Source::table(&words));
+            periods.push(period.map(|(_, period)| period));
             tables.push(words);
         }
     }
     let (expr, outputs) = part(&rest, &outputs);
-    Hoisted { expr, outputs, sources, tables }
+    Hoisted { expr, outputs, sources, tables, periods }
+}
+
+/// The first of some dimensions, and how many elements the domain has from it on, if they are few and repeat often.
+fn period(walked: u64, domain: &[usize]) -> Option<(usize, usize)> {
+    let first = dims(walked).next()?;
+    let (outer, inner): (usize, usize) = (domain[..first].iter().product(), domain[first..].iter().product());
+    (inner <= PERIOD && outer >= WORTH).then_some((first, inner))
 }
 
 /// For each node, the dimensions that its value depends on, as bits. Dimensions of extent 1 do not count.

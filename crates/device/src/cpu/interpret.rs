@@ -39,6 +39,8 @@ pub(super) struct Interpreter {
     /// For each node, the block that it fills.
     slots: Vec<usize>,
     slot_count: usize,
+    /// Whether something is loaded, or counted, along rows.
+    by_rows: bool,
 }
 
 /// Runs a map.
@@ -56,6 +58,8 @@ enum How {
     Given,
     /// Loaded as the domain is walked, in place if `direct`.
     Linear { direct: bool },
+    /// Loaded from a table that repeats after so many elements.
+    Periodic(usize),
     /// Loaded by runs along the last dimension; in place if `direct`.
     Runs { direct: bool },
     /// Loaded, or counted, by the table of this number: runs are short.
@@ -74,7 +78,7 @@ impl Interpreter {
             domain.push(1);
             expr.affines_mut().into_iter().for_each(|a| a.strides.push(0));
         }
-        let Hoisted { expr, outputs, sources, tables } = hoist(expr, &domain, outputs, sources);
+        let Hoisted { expr, outputs, sources, tables, periods } = hoist(expr, &domain, outputs, sources);
         let empty = domain.contains(&0); // then nothing may be read
         let long = domain[domain.len() - 1] >= LONG_ROW;
         let mut patterns = vec![];
@@ -92,6 +96,8 @@ impl Interpreter {
                     if access.is_scalar(&domain) && !empty {
                         // SAFETY: the planner gives accesses that stay inside their buffers.
                         How::Fixed(unsafe { sources[*input].one(access.base.offset as usize) })
+                    } else if let Some(period) = periods[*input] {
+                        How::Periodic(period)
                     } else if access.is_linear(&domain) {
                         How::Linear { direct }
                     } else if long && access.coords.is_empty() && access.base.strides.last() == Some(&0) {
@@ -109,7 +115,12 @@ impl Interpreter {
             })
             .collect();
         let (slots, slot_count) = assign_slots(&expr, &how, &outputs);
-        Interpreter { expr, domain, outputs, sources, _tables: tables, how, patterns, slots, slot_count }
+        let by_rows = how.iter().zip(&expr.nodes).any(|(how, node)| match how {
+            How::Runs { .. } | How::Row => true,
+            How::Computed => matches!(node, ExprNode::Index(_) | ExprNode::Mask(_)),
+            _ => false,
+        });
+        Interpreter { expr, domain, outputs, sources, _tables: tables, how, patterns, slots, slot_count, by_rows }
     }
 
     /// The sources of a kernel's inputs from `first` on.
@@ -127,10 +138,10 @@ impl Interpreter {
         self.expr.dtypes[self.outputs[o]]
     }
 
-    /// Linear indices `from..to` as blocks: (first, count). Long rows are not mixed in a block.
+    /// Linear indices `from..to` as blocks: (first, count). Long rows are not mixed in a block, where anything goes by rows.
     pub fn blocks(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, usize)> {
         let row = self.domain[self.domain.len() - 1];
-        let (row, size) = if row >= LONG_ROW {
+        let (row, size) = if row >= LONG_ROW && self.by_rows {
             (row, row.div_ceil(row.div_ceil(BLOCK)).next_multiple_of(LANES))
         } else {
             (usize::MAX, BLOCK)
@@ -284,6 +295,15 @@ impl State {
                             Some(p) => self.at[id] = p,
                             // SAFETY: linear loads stay inside their buffers, which hold the whole domain.
                             None => unsafe { source.load(start as i64, 1, &mut out[..len], 1) },
+                        }
+                        continue;
+                    }
+                    if let How::Periodic(period) = how {
+                        let at = (start % period) as i64;
+                        match source.direct(at, whole).filter(|_| !it.outputs.contains(&id)) {
+                            Some(p) => self.at[id] = p,
+                            // SAFETY: the table has a block more than its period.
+                            None => unsafe { source.load(at, 1, &mut out[..len], 1) },
                         }
                         continue;
                     }

@@ -123,10 +123,11 @@ impl Shifted {
         self.height * self.width
     }
 
-    /// Where the positions of `images` images are in their copies, without what the taps add, if a copy has `size` elements.
-    pub fn positions(&self, images: usize, size: usize) -> Vec<usize> {
+    /// Where the positions in some rows of `images` images are in their copies, without what the taps add, if a copy has `size`
+    /// elements.
+    pub fn positions(&self, images: usize, size: usize, rows: Range<usize>) -> Vec<usize> {
         let row = |start: usize| (0..self.width).map(move |x| start + x);
-        let image = |i: usize| (0..self.height).flat_map(move |y| row(i * size + y * self.wide));
+        let image = |i: usize| rows.clone().flat_map(move |y| row(i * size + y * self.wide));
         (0..images).flat_map(image).collect()
     }
 

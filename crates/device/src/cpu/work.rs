@@ -1,6 +1,7 @@
 //! The products of one block of C: how its operands are packed, or copied, and multiplied by register tiles.
 
-use super::contraction::{Along, Block, Form, INNER_K, Operand, Scratch, Target, unravel, unravel_into};
+use super::broadcast;
+use super::contraction::{Block, Form, INNER_K, Operand, Scratch, Target, unravel, unravel_into};
 use super::interpret::run_tasks;
 use super::rows::{Rows, dot};
 use super::shifted::Shifted;
@@ -27,15 +28,21 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn strips(&self) -> usize {
-        self.c.sizes().1.div_ceil(ROWS)
+    /// Inner extent of a packed block.
+    fn k_block(&self) -> usize {
+        if matches!(self.form, Form::Broadcast(..)) { broadcast::K_BLOCK } else { K_BLOCK }
+    }
+
+    /// Rows of A, filled up to whole strips.
+    fn padded_rows<const STRIP: usize>(&self) -> usize {
+        self.c.sizes().1.next_multiple_of(STRIP)
     }
 
     /// Packs all of A for outer products: [batch][block of k][strip][k][row].
-    pub fn pack_a(&self) -> Vec<f32> {
+    pub fn pack_a<const STRIP: usize>(&self) -> Vec<f32> {
         let (batch, m, _, k) = self.c.sizes();
-        let strips = self.strips();
-        let mut packed = vec![0f32; batch * strips * ROWS * k];
+        let strips = m.div_ceil(STRIP);
+        let mut packed = vec![0f32; batch * strips * STRIP * k];
         let to = Target { to: packed.as_mut_ptr(), rows: vec![], columns: vec![] };
         run_tasks(batch * strips, |tasks| {
             let mut rows = vec![];
@@ -43,12 +50,13 @@ impl Work<'_> {
             let to = &to;
             for t in tasks {
                 let (batch, strip) = (t / strips, t % strips);
-                for k0 in (0..k).step_by(K_BLOCK) {
-                    let len = K_BLOCK.min(k - k0);
-                    let at = self.place_a(batch, k0) + strip * ROWS * len;
+                for k0 in (0..k).step_by(self.k_block()) {
+                    let len = self.k_block().min(k - k0);
+                    let at = self.place_a::<STRIP>(batch, k0) + strip * STRIP * len;
                     // SAFETY: strips are disjoint.
-                    let to = unsafe { std::slice::from_raw_parts_mut(to.to.add(at), len * ROWS) };
-                    self.pack_strips(batch, strip * ROWS..m.min((strip + 1) * ROWS), k0..k0 + len, &mut rows, to);
+                    let to = unsafe { std::slice::from_raw_parts_mut(to.to.add(at), len * STRIP) };
+                    let of = strip * STRIP..m.min((strip + 1) * STRIP);
+                    self.pack_strips::<STRIP>(batch, of, k0..k0 + len, &mut rows, to);
                 }
             }
         });
@@ -56,18 +64,25 @@ impl Work<'_> {
     }
 
     /// Packs some rows of A, at some k: [strip][k][row]. Rows past the last are left as they are. `row` is scratch.
-    fn pack_strips(&self, batch: usize, of: Range<usize>, k: Range<usize>, row: &mut Vec<f32>, to: &mut [f32]) {
+    fn pack_strips<const STRIP: usize>(
+        &self,
+        batch: usize,
+        of: Range<usize>,
+        k: Range<usize>,
+        row: &mut Vec<f32>,
+        to: &mut [f32],
+    ) {
         let (c, b, len) = (self.c, self.c.batch.len(), k.len());
         let of_batch = unravel(batch, &c.batch);
         let mut rows = Rows::new(&c.a, self.operands[0].from, b + c.m.len(), &c.k, k);
-        row.resize(ROWS * len, 0.0);
-        for (first, to) in of.clone().step_by(ROWS).zip(to.chunks_exact_mut(ROWS * len)) {
-            let real = ROWS.min(of.end - first);
+        row.resize(STRIP * len, 0.0);
+        for (first, to) in of.clone().step_by(STRIP).zip(to.chunks_exact_mut(STRIP * len)) {
+            let real = STRIP.min(of.end - first);
             for (i, row) in (first..first + real).zip(row.chunks_exact_mut(len)) {
                 rows.select(&[(0, &of_batch), (b, &unravel(i, &c.m))]);
                 rows.read(row);
             }
-            for (j, to) in to.chunks_exact_mut(ROWS).enumerate() {
+            for (j, to) in to.chunks_exact_mut(STRIP).enumerate() {
                 for (i, to) in to[..real].iter_mut().enumerate() {
                     *to = row[i * len + j];
                 }
@@ -76,30 +91,30 @@ impl Work<'_> {
     }
 
     /// The strips of a block's rows at some k: from all of A packed, or packed now into `scratch`.
-    fn strips_of<'s>(
+    pub fn strips_of<'s, const STRIP: usize>(
         &'s self,
         block: &Block,
         k: Range<usize>,
         row: &mut Vec<f32>,
         scratch: &'s mut Vec<f32>,
     ) -> &'s [f32] {
-        let size = block.rows.len().next_multiple_of(ROWS) * k.len();
+        let size = block.rows.len().next_multiple_of(STRIP) * k.len();
         match &self.packed_a {
             Some(all) => {
-                let at = self.place_a(block.batch, k.start) + block.rows.start * k.len();
+                let at = self.place_a::<STRIP>(block.batch, k.start) + block.rows.start * k.len();
                 &all[at..at + size]
             }
             None => {
                 scratch.resize(size, 0.0);
-                self.pack_strips(block.batch, block.rows.clone(), k, row, scratch);
+                self.pack_strips::<STRIP>(block.batch, block.rows.clone(), k, row, scratch);
                 &scratch[..size]
             }
         }
     }
 
     /// Where the strips of a batch and of the block of k from `k0` start.
-    fn place_a(&self, batch: usize, k0: usize) -> usize {
-        (batch * self.k + k0) * self.strips() * ROWS
+    fn place_a<const STRIP: usize>(&self, batch: usize, k0: usize) -> usize {
+        (batch * self.k + k0) * self.padded_rows::<STRIP>()
     }
 
     /// Block of C = sum over `range` of k.
@@ -114,7 +129,7 @@ impl Work<'_> {
             Form::Outer => self.outer(block, target, base, scratch),
             Form::Inner => self.inner(block, range, target, base, scratch),
             Form::Shifted(shifted) => self.shifted(shifted, block, target, base, scratch),
-            Form::Packed(shifted, along) => self.packed(shifted, *along, block, target, base, scratch),
+            Form::Broadcast(shifted, along) => self.broadcast((shifted, *along), block, range, target, base, scratch),
             Form::InnerShifted(shifted) => self.inner_shifted(shifted, block, range, target, base, scratch),
         }
     }
@@ -143,7 +158,7 @@ impl Work<'_> {
         for k0 in (0..self.k).step_by(K_BLOCK) {
             let len = K_BLOCK.min(self.k - k0);
             pulp::Arch::new().dispatch(OuterTiles {
-                a: self.strips_of(block, k0..k0 + len, &mut row, &mut scratch.a),
+                a: self.strips_of::<ROWS>(block, k0..k0 + len, &mut row, &mut scratch.a),
                 b: &scratch.b,
                 offsets: &offsets[k0..k0 + len],
                 strips: (height * shifted.wide).div_ceil(COLUMNS),
@@ -163,53 +178,6 @@ impl Work<'_> {
         }
     }
 
-    /// Patches are packed from padded copies, where element (k, n) of B is at the sum of an offset of k and one of n.
-    fn packed(
-        &self,
-        shifted: &Shifted,
-        along: Along,
-        block: &Block,
-        target: &Target,
-        base: isize,
-        scratch: &mut Scratch,
-    ) {
-        let (c, b, kl) = (self.c, self.c.batch.len(), self.c.k.len());
-        let (image, taps, height) = (shifted.image(), shifted.taps(), shifted.height());
-        let area = shifted.area(height);
-        // The images and planes that the block reads, and where the images' sub-axes begin.
-        let (images, planes, extents, first) = match along {
-            Along::N => {
-                let images = block.columns.start / image..block.columns.end / image;
-                (images, 0..self.k / taps, &c.n[..c.n.len() - 2], b + kl)
-            }
-            Along::K => (0..self.k / image, block.columns.start / taps..block.columns.end / taps, &c.k[..kl - 2], b),
-        };
-        let of_batch = unravel(block.batch, &c.batch);
-        let size = planes.len() * area;
-        let mut copies = std::mem::take(&mut scratch.row);
-        copies.resize(images.len() * size, 0.0);
-        for (i, to) in images.clone().zip(copies.chunks_exact_mut(size)) {
-            let from = start(&c.b.base, &of_batch, first, &unravel(i, extents));
-            // SAFETY: the reader's range is inside the input.
-            unsafe {
-                let from = self.operands[1].from.offset(from as isize);
-                shifted.copy(from, planes.clone(), 0..height, height, to);
-            }
-        }
-        let (positions, shifts) =
-            (shifted.positions(images.len(), size), shifted.offsets(planes.len(), height, &of_batch));
-        let (of_k, of_n) = if along == Along::N { (shifts, positions) } else { (positions, shifts) };
-        self.outer_blocks(block, target, base, scratch, |k0, len, packed| {
-            for (of_n, to) in of_n.chunks(COLUMNS).zip(packed.chunks_exact_mut(len * COLUMNS)) {
-                for (&of_k, to) in of_k[k0..k0 + len].iter().zip(to.chunks_exact_mut(COLUMNS)) {
-                    let from = &copies[of_k..];
-                    to.iter_mut().zip(of_n).for_each(|(x, &at)| *x = from[at]);
-                }
-            }
-        });
-        scratch.row = copies;
-    }
-
     /// Outer products by blocks of k, whose part of B `pack(k0, len, to)` packs into strips [strip][k][column].
     fn outer_blocks(
         &self,
@@ -227,7 +195,7 @@ impl Work<'_> {
             scratch.b.resize(strips * COLUMNS * len, 0.0);
             pack(k0, len, &mut scratch.b);
             pulp::Arch::new().dispatch(OuterTiles {
-                a: self.strips_of(block, k0..k0 + len, &mut row, &mut scratch.a),
+                a: self.strips_of::<ROWS>(block, k0..k0 + len, &mut row, &mut scratch.a),
                 b: &scratch.b,
                 offsets: &offsets[..len],
                 strips,
@@ -413,6 +381,6 @@ impl Work<'_> {
 }
 
 /// The position at index `of_batch` of the batch and `index` of the sub-axes from `first` on.
-fn start(a: &Affine, of_batch: &[usize], first: usize, index: &[usize]) -> i64 {
+pub(super) fn start(a: &Affine, of_batch: &[usize], first: usize, index: &[usize]) -> i64 {
     a.offset + dot(&a.strides[..of_batch.len()], of_batch) + dot(&a.strides[first..first + index.len()], index)
 }
