@@ -19,7 +19,8 @@ pub(super) struct Partial {
     value: f64,
     /// Of squared deviations: the mean that they are from.
     mean: f64,
-    /// Where the value was found, for arg-reductions; of how many, for squared deviations.
+    /// Where the value was found, for arg-reductions; of how many, for squared deviations; for products, the integer one, which
+    /// wraps.
     index: u32,
 }
 
@@ -29,6 +30,7 @@ impl Partial {
     fn of(op: ReduceOp, x: f64, index: u32) -> Partial {
         match op {
             ReduceOp::SquaredDeviations => Partial { value: 0.0, mean: x, index: 1 },
+            ReduceOp::Prod => Partial { value: x, mean: 0.0, index: x as i64 as u32 },
             _ => Partial { value: x, mean: 0.0, index },
         }
     }
@@ -191,7 +193,7 @@ pub(super) fn start(op: ReduceOp, dtype: DType) -> Partial {
         ReduceOp::ArgMax => f64::NEG_INFINITY,
         ReduceOp::ArgMin => f64::INFINITY,
     };
-    Partial { value, mean: 0.0, index: 0 }
+    Partial { value, mean: 0.0, index: (op == ReduceOp::Prod) as u32 }
 }
 
 /// A result of type `dtype`, as it is stored.
@@ -200,6 +202,8 @@ pub(super) fn word(op: ReduceOp, dtype: DType, p: Partial) -> u32 {
         _ if matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin) => p.index,
         DType::F32 => (p.value as f32).to_bits(),
         DType::F16 => half::f16::from_f32(p.value as f32).to_f32().to_bits(),
+        DType::Bool => (p.value != 0.0) as u32,
+        _ if op == ReduceOp::Prod => p.index,
         // Through i64, so that sums wrap.
         _ => p.value as i64 as u32,
     }
@@ -219,7 +223,10 @@ fn value(dtype: DType, word: u32) -> f64 {
 fn combine(op: ReduceOp, acc: &mut Partial, p: Partial) {
     match op {
         ReduceOp::Sum => acc.value += p.value,
-        ReduceOp::Prod => acc.value *= p.value,
+        ReduceOp::Prod => {
+            acc.value *= p.value;
+            acc.index = acc.index.wrapping_mul(p.index);
+        }
         ReduceOp::Max => acc.value = if p.value > acc.value { p.value } else { acc.value },
         ReduceOp::Min => acc.value = if p.value < acc.value { p.value } else { acc.value },
         ReduceOp::ArgMax if p.value > acc.value => *acc = p,

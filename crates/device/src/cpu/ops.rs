@@ -65,8 +65,9 @@ fn i2(a: &Words, b: &Words, out: &mut Words, f: impl Fn(i32, i32) -> i32) {
 
 pub(super) fn unary(op: Unary, dtype: DType, a: &Words, out: &mut Words) {
     match (op, dtype) {
-        (Unary::Neg, DType::I32) => w1(a, out, |x| (x as i32).wrapping_neg() as u32),
+        (Unary::Neg, DType::I32 | DType::U32) => w1(a, out, u32::wrapping_neg),
         (Unary::Abs, DType::I32) => w1(a, out, |x| (x as i32).wrapping_abs() as u32),
+        (Unary::Abs, DType::U32) => w1(a, out, |x| x),
         (Unary::Neg, _) => f1(a, out, |x| -x),
         (Unary::Abs, _) => f1(a, out, f32::abs),
         (Unary::Exp, _) => f1(a, out, math::exp),

@@ -278,6 +278,13 @@ pub fn samples() -> Vec<Sample> {
     add("conv, two outputs", with_sum(conv.forward()));
     add("depthwise, two outputs", with_sum(depthwise.forward()));
     add("conv, weight gradient, split", Conv { images: 8, ..conv }.weight_gradient());
+    // On the CPU: more rows than a strip, several blocks of k, images in several goes, and in bands of rows.
+    let small = Conv { images: 7, channels: [34, 40], size: [7, 6], ..conv };
+    add("conv, channels", with_epilogue(small.forward()));
+    add("conv, channels, input gradient", small.input_gradient());
+    add("conv, channels, weight gradient", small.weight_gradient());
+    let banded = Conv { images: 1, channels: [3, 33], size: [41, 31], ..conv };
+    add("conv, bands, weight gradient", banded.weight_gradient());
     let wide = Conv { images: 3, channels: [36, 36], ..conv };
     for (name, c) in [
         ("matmul, f16", matmul(65, 67, 33, false, true)),
