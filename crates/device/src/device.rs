@@ -244,7 +244,8 @@ impl Device {
     pub fn run(&self, sequence: &Sequence) -> Result<(), DeviceError> {
         match (&self.backend, &sequence.0) {
             (Backend::Cpu, Prepared::Cpu(launches)) => {
-                launches.iter().for_each(run_on_cpu);
+                // On one of the pool's threads: from outside, each launch would wait for it asleep.
+                rayon::scope(|_| launches.iter().for_each(run_on_cpu));
                 Ok(())
             }
             (Backend::Gpu(gpu), Prepared::Gpu(s)) => gpu.run(s, &[]).map(drop),
@@ -269,14 +270,14 @@ impl Device {
     /// Runs a sequence kernel by kernel and measures each; slower than [`Device::run`].
     pub fn run_profiled(&self, sequence: &Sequence) -> Result<Vec<KernelTime>, DeviceError> {
         match (&self.backend, &sequence.0) {
-            (Backend::Cpu, Prepared::Cpu(launches)) => Ok(launches
-                .iter()
-                .map(|l| {
+            (Backend::Cpu, Prepared::Cpu(launches)) => {
+                let timed = |l: &Launch| {
                     let start = Instant::now();
                     run_on_cpu(l);
                     KernelTime { name: l.kernel.name(), time: start.elapsed(), cost: l.kernel.cost() }
-                })
-                .collect()),
+                };
+                Ok(rayon::scope(|_| launches.iter().map(timed).collect()))
+            }
             (Backend::Gpu(gpu), Prepared::Gpu(s)) => gpu.run_profiled(s),
             _ => panic!("a sequence was run on another device than it was prepared for"),
         }
