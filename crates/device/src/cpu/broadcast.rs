@@ -2,9 +2,10 @@
 //! a vector: element (k, n) of B is read where it lies in padded copies of the images, at the sum of an offset of k and one of
 //! n, and spread over a vector. For images of few elements, and for weight gradients.
 
-use super::contraction::{Along, Block, Scratch, Target, unravel};
+use super::contraction::{Along, Block, Scratch, unravel};
 use super::rows::dot;
 use super::shifted::Shifted;
+use super::target::Target;
 use super::work::{Work, start};
 use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;

@@ -9,14 +9,15 @@ use super::broadcast::STRIP;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::rows::dot;
 use super::shifted::Shifted;
-use super::source::copy;
-use super::tile::{COLUMNS, INNER_PAD, Piece, ROWS};
+use super::target::{Others, Target};
+use super::tile::{COLUMNS, INNER_PAD, ROWS};
 use super::work::Work;
 use crate::DType;
 use crate::kernels::Contraction;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Columns of a packed block: with `K_BLOCK` it fits the second-level cache.
 const N_BLOCK: usize = 256;
@@ -81,15 +82,31 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
     let splits = (SPLITS / blocks.count()).clamp(1, terms.div_ceil(least).max(1));
     // Sums grow in place, in f32: what is stored as f16 passes through f32 memory, as one part.
     if splits == 1 && c.outputs().iter().all(|&t| t == DType::F32) {
-        let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
+        let target = Target::of(c, io);
         let others = &Others((1..c.outputs().len()).map(|o| io.output(o).0).collect());
+        // Blocks whose columns lie apart in C are made elsewhere first, dense.
+        let apart = target.run == 1 && n > 1;
+        let (block_rows, block_columns) = (blocks.rows, blocks.columns);
+        let area = if apart { block_rows * block_columns } else { 0 };
+        let rows: Arc<[isize]> = (0..m).map(|r| (r % block_rows * block_columns) as isize).collect();
+        let columns: Arc<[isize]> = (0..n).map(|j| (j % block_columns) as isize).collect();
         run_tasks(blocks.count(), |tasks| {
             let mut scratch = Scratch::new(epilogue.as_ref());
+            let mut made = vec![0f32; area];
+            let dense =
+                Target { to: made.as_mut_ptr(), rows: rows.clone(), columns: columns.clone(), run: block_columns };
             for t in tasks {
                 let block = blocks.get(t);
-                let base = c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(block.batch, &c.batch));
-                work.block(&block, 0..terms, &target, base as isize, &mut scratch);
-                scratch.finish(&block, &target, others, base as isize, [m, n]);
+                let base = (c.c.offset + dot(&c.c.strides[..c.batch.len()], &unravel(block.batch, &c.batch))) as isize;
+                if apart {
+                    work.block(&block, 0..terms, &dense, 0, &mut scratch);
+                    scratch.finish(&block, (&dense, 0), (&target, base), others, [m, n]);
+                } else {
+                    work.block(&block, 0..terms, &target, base, &mut scratch);
+                    if scratch.epilogue.is_some() {
+                        scratch.finish(&block, (&target, base), (&target, base), others, [m, n]);
+                    }
+                }
             }
         });
         return;
@@ -100,6 +117,7 @@ pub(crate) fn run(c: &Contraction, io: &CpuIo) {
         to: parts.as_mut_ptr(),
         rows: (0..m).map(|r| (r * n) as isize).collect(),
         columns: (0..n as isize).collect(),
+        run: n,
     };
     let share = match work.form {
         Form::Inner => k.div_ceil(splits).next_multiple_of(INNER_PAD),
@@ -239,66 +257,6 @@ impl Blocks {
     }
 }
 
-/// Where C's elements go: `to + base + rows[i] + columns[j]`.
-pub(super) struct Target {
-    pub to: *mut f32,
-    pub rows: Vec<isize>,
-    pub columns: Vec<isize>,
-}
-
-// SAFETY: tasks write disjoint blocks.
-unsafe impl Sync for Target {}
-
-/// Where outputs begin that are laid out as C is.
-struct Others(Vec<*mut f32>);
-
-// SAFETY: as above.
-unsafe impl Sync for Others {}
-
-impl Target {
-    /// Adds the pieces that columns `range` make up, the first at column `at` of a tile.
-    pub fn pieces(&self, range: Range<usize>, at: usize, pieces: &mut Vec<Piece>) {
-        let columns = &self.columns[range];
-        let mut i = 0;
-        while i < columns.len() {
-            let step = columns.get(i + 1).map_or(1, |next| next - columns[i]);
-            let same = columns[i..].windows(2).take_while(|w| w[1] - w[0] == step).count();
-            pieces.push(Piece { at: at + i, len: same + 1, to: columns[i], step });
-            i += same + 1;
-        }
-    }
-
-    /// Adds `values` to (or, first, stores them at) row `i`, columns from `j`.
-    #[inline(always)]
-    pub fn put(&self, base: isize, i: usize, j: usize, values: &[f32], first: bool) {
-        self.put_at(self.to, base, i, j, values, first);
-    }
-
-    /// As `put`, to another matrix that is laid out as this one.
-    #[inline(always)]
-    fn put_at(&self, to: *mut f32, base: isize, i: usize, j: usize, values: &[f32], first: bool) {
-        // SAFETY: the writer's range is inside the output, and no other task writes this block.
-        unsafe {
-            let row = to.offset(base + self.rows[i]);
-            let columns = &self.columns[j..j + values.len()];
-            let dense = columns[values.len() - 1] - columns[0] == values.len() as isize - 1;
-            if dense {
-                let to = std::slice::from_raw_parts_mut(row.offset(columns[0]), values.len());
-                if first {
-                    copy(values.as_ptr(), to);
-                } else {
-                    to.iter_mut().zip(values).for_each(|(t, v)| *t += v);
-                }
-                return;
-            }
-            for (&at, &v) in columns.iter().zip(values) {
-                let to = row.offset(at);
-                *to = if first { v } else { *to + v };
-            }
-        }
-    }
-}
-
 /// What a thread needs of its own.
 pub(super) struct Scratch<'a> {
     pub a: Vec<f32>,
@@ -314,24 +272,34 @@ impl Scratch<'_> {
         Scratch { a: vec![], b: vec![], row: vec![], copied: None, epilogue: epilogue.map(|it| (it, State::new(it))) }
     }
 
-    /// Applies the epilogue to a finished block.
-    fn finish(&mut self, block: &Block, target: &Target, others: &Others, base: isize, [m, n]: [usize; 2]) {
-        let Some((it, _)) = self.epilogue else { return };
+    /// Applies the epilogue, if there is one, to a finished block, and stores it.
+    fn finish(
+        &mut self,
+        block: &Block,
+        (from, from_base): (&Target, isize),
+        (to, base): (&Target, isize),
+        others: &Others,
+        [m, n]: [usize; 2],
+    ) {
         let mut values = [0f32; BLOCK];
         for i in block.rows.clone() {
             let row = (block.batch * m + i) * n;
-            for (at, len) in it.blocks(row + block.columns.start, row + block.columns.end) {
+            let (first, end) = (row + block.columns.start, row + block.columns.end);
+            let mut at = first;
+            while at < end {
+                let len = match self.epilogue {
+                    Some((it, _)) => it.blocks(at, end).next().map_or(0, |(_, len)| len),
+                    None => BLOCK.min(end - at),
+                };
                 let j = at - row;
-                for (v, &column) in values.iter_mut().zip(&target.columns[j..j + len]) {
-                    // SAFETY: inside this task's block.
-                    *v = unsafe { *target.to.offset(base + target.rows[i] + column) };
-                }
+                from.get(from_base, i, j, &mut values[..len]);
                 self.apply(at, &mut values[..len]);
-                target.put(base, i, j, &values[..len], true);
-                for (o, &to) in others.0.iter().enumerate() {
+                to.put(base, i, j, &values[..len], true);
+                for (o, &other) in others.0.iter().enumerate() {
                     self.output(o + 1, &mut values[..len]);
-                    target.put_at(to, base, i, j, &values[..len], true);
+                    to.put_at(other, base, i, j, &values[..len], true);
                 }
+                at += len;
             }
         }
     }
@@ -362,7 +330,7 @@ fn add_parts(
     blocks: &Blocks,
 ) {
     let (m, n, size) = (blocks.m, blocks.n, parts.len() / splits);
-    let target = Target { to: io.output(0).0, rows: offsets(c, &c.m, c.batch.len()), columns: columns_of(c) };
+    let target = Target::of(c, io);
     let outputs = c.outputs();
     let others = Others((0..outputs.len()).map(|o| io.output(o).0).collect());
     let others = &others;
@@ -389,7 +357,7 @@ fn add_parts(
                 if dtype == DType::F16 {
                     // SAFETY: as in `put`.
                     let row = unsafe { to.cast::<f16>().offset(base + target.rows[i]) };
-                    let places = values.iter().zip(&target.columns);
+                    let places = values.iter().zip(&*target.columns);
                     places.for_each(|(&v, &at)| unsafe { *row.offset(at) = f16::from_f32(v) });
                 } else {
                     target.put_at(to, base, i, 0, values, true);
@@ -397,20 +365,6 @@ fn add_parts(
             }
         }
     });
-}
-
-/// What C's writer adds for each linear index of some sub-axes.
-fn offsets(c: &Contraction, extents: &[usize], first: usize) -> Vec<isize> {
-    let strides = &c.c.strides[first..first + extents.len()];
-    let mut all = vec![0isize];
-    for (&n, &s) in extents.iter().zip(strides) {
-        all = all.iter().flat_map(|&o| (0..n as isize).map(move |i| o + i * s as isize)).collect();
-    }
-    all
-}
-
-fn columns_of(c: &Contraction) -> Vec<isize> {
-    offsets(c, &c.n, c.batch.len() + c.m.len())
 }
 
 pub(super) fn unravel(i: usize, extents: &[usize]) -> Vec<usize> {

@@ -14,6 +14,7 @@ pub(crate) mod recurrence;
 mod rows;
 mod shifted;
 mod source;
+mod target;
 mod tile;
 mod walk;
 pub(crate) mod walks;

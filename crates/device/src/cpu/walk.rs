@@ -22,7 +22,7 @@ pub(super) struct Pattern {
 }
 
 /// Runs at least this long are not short.
-const LONG: usize = 16;
+const LONG: usize = 33;
 /// Elements that a pattern should have.
 const WORTH: usize = 128;
 

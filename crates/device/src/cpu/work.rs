@@ -1,11 +1,12 @@
 //! The products of one block of C: how its operands are packed, or copied, and multiplied by register tiles.
 
 use super::broadcast;
-use super::contraction::{Block, Form, INNER_K, Operand, Scratch, Target, unravel, unravel_into};
+use super::contraction::{Block, Form, INNER_K, Operand, Scratch, unravel, unravel_into};
 use super::interpret::run_tasks;
 use super::rows::{Rows, dot};
 use super::shifted::Shifted;
 use super::source::copy;
+use super::target::Target;
 use super::tile::{COLUMNS, INNER_COLUMNS, INNER_PAD, INNER_ROWS, InnerTiles, OuterTiles, Piece, ROWS};
 use crate::Affine;
 use crate::kernels::Contraction;
@@ -43,7 +44,7 @@ impl Work<'_> {
         let (batch, m, _, k) = self.c.sizes();
         let strips = m.div_ceil(STRIP);
         let mut packed = vec![0f32; batch * strips * STRIP * k];
-        let to = Target { to: packed.as_mut_ptr(), rows: vec![], columns: vec![] };
+        let to = Target { to: packed.as_mut_ptr(), rows: [].into(), columns: [].into(), run: 1 };
         run_tasks(batch * strips, |tasks| {
             let mut rows = vec![];
             // Capture the whole target: its pointer alone may not cross threads.
