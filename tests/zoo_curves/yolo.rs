@@ -14,7 +14,7 @@ const OBJECTS: usize = 6;
 
 /// Two batches of pictures: images, boxes, classes.
 fn batches() -> Vec<(Vec<f32>, Vec<f32>, Vec<u32>)> {
-    let set = Arc::new(ShapeSet::new(2 * BATCH, [SIZE, SIZE], 5, 0).unwrap());
+    let set = Arc::new(ShapeSet::new(2 * BATCH, [SIZE, SIZE], 5, 1).unwrap());
     let source = DetectionSource::new(set, SIZE, OBJECTS, DetectionAugment::default()).unwrap();
     let loader = Loader::new(source, LoaderOptions::test(BATCH)).unwrap();
     let fields = |b: Batch| (b.f32("images").to_vec(), b.f32("boxes").to_vec(), b.u32("classes").to_vec());
