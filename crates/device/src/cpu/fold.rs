@@ -10,6 +10,8 @@ use std::sync::Mutex;
 
 /// Partial results of a block that are folded side by side.
 const LANES: usize = 32;
+/// Positions of columns whose sums are formed in f32.
+const GROUP: usize = 16;
 /// Elements that one task folds.
 const TASK: usize = 1 << 16;
 
@@ -142,11 +144,22 @@ impl Folder<'_> {
             for t in range {
                 let ((at, len), c) = (blocks[t / chunks], t % chunks);
                 let mut acc: Vec<Vec<Partial>> = (0..outputs).map(|o| vec![self.start(o); len]).collect();
-                for j in c * chunk..((c + 1) * chunk).min(self.reduced) {
+                // What float sums of a few positions come to, in f32, before it is added in f64.
+                let mut sums = vec![vec![0f32; len]; outputs];
+                let end = ((c + 1) * chunk).min(self.reduced);
+                for j in c * chunk..end {
                     state.evaluate(it, j * self.kept + at, len);
                     for (o, acc) in acc.iter_mut().enumerate() {
-                        let (op, dtype) = (self.r.outputs[o].op, it.dtype(o));
-                        combine_all(op, dtype, acc, state.output(it, o, len), j as u32);
+                        let (op, dtype, words) = (self.r.outputs[o].op, it.dtype(o), state.output(it, o, len));
+                        if op != ReduceOp::Sum || !matches!(dtype, DType::F32 | DType::F16) {
+                            combine_all(op, dtype, acc, words, j as u32);
+                            continue;
+                        }
+                        Arch::new().dispatch(AddRow { words, to: &mut sums[o] });
+                        if j + 1 == end || (j + 1) % GROUP == 0 {
+                            acc.iter_mut().zip(&sums[o]).for_each(|(a, &x)| a.value += x as f64);
+                            sums[o].fill(0.0);
+                        }
                     }
                 }
                 if chunks == 1 {
@@ -248,7 +261,6 @@ fn combine_all(op: ReduceOp, dtype: DType, acc: &mut [Partial], words: &[u32], i
     let pairs = acc.iter_mut().zip(words);
     let float = |w: u32| Partial::of(op, f32::from_bits(w) as f64, index);
     match (op, dtype) {
-        (ReduceOp::Sum, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::Sum, a, float(w))),
         (ReduceOp::Max, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::Max, a, float(w))),
         (ReduceOp::ArgMax, DType::F32 | DType::F16) => pairs.for_each(|(a, &w)| combine(ReduceOp::ArgMax, a, float(w))),
         _ => pairs.for_each(|(a, &w)| combine(op, a, Partial::of(op, value(dtype, w), index))),
@@ -290,6 +302,21 @@ pub(super) fn fold_block(op: ReduceOp, dtype: DType, words: &[u32], at: u32, acc
     }
     for (i, &w) in words.iter().enumerate() {
         combine(op, acc, Partial::of(op, value(dtype, w), at + i as u32));
+    }
+}
+
+/// Adds a row of elements to sums, one by one.
+struct AddRow<'a> {
+    words: &'a [u32],
+    to: &'a mut [f32],
+}
+
+impl WithSimd for AddRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.to.iter_mut().zip(self.words).for_each(|(t, &w)| *t += f32::from_bits(w));
     }
 }
 
