@@ -4,7 +4,7 @@ use super::CpuIo;
 use super::interpret::{BLOCK, Interpreter, State, run_tasks};
 use super::source::store;
 use crate::kernels::{Reduce, ReduceOp};
-use crate::{DType, ExprNode};
+use crate::{Affine, DType, ExprNode};
 use pulp::{Arch, Simd, WithSimd};
 use std::sync::Mutex;
 
@@ -61,12 +61,14 @@ pub(crate) fn run(r: &Reduce, io: &CpuIo) {
     if columns { folder.columns(&it) } else { folder.rows(&it) }
 }
 
-/// Whether some load is contiguous in the direction that is folded.
+/// Whether some load is contiguous in the direction that is folded. A load that walks only there (a row's mean) does not
+/// count: it is read again for each output either way.
 fn reads_along_reduced(r: &Reduce) -> bool {
     // The last dimension that is walked at all.
     let Some(last) = (r.keep.len()..r.domain().len()).rev().find(|&d| r.domain()[d] > 1) else { return false };
+    let kept = |a: &Affine| (0..r.keep.len()).any(|d| a.strides[d] != 0 && r.keep[d] > 1);
     r.expr.nodes.iter().any(|n| match n {
-        ExprNode::Load { access, .. } => access.affines().any(|a| a.strides[last] == 1),
+        ExprNode::Load { access, .. } => access.affines().any(|a| a.strides[last] == 1) && access.affines().any(kept),
         _ => false,
     })
 }
