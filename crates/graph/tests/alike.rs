@@ -98,7 +98,9 @@ fn makers_that_read_other_members_write_elsewhere() {
         let (together, _) = run(device, &all);
         for ((state, value), together) in all.iter().zip(together) {
             let (alone, _) = run(device, &[(state.clone(), value.clone())]);
-            assert_eq!(alone[0], together, "{:?}", state.name());
+            // By itself, a layer's fold and update are one kernel over rows, which adds up in another order: an ulp or two.
+            let close = |(&a, &b): (&u32, &u32)| f32::from_bits(a).is_finite() && a.abs_diff(b) <= 2;
+            assert!(alone[0].iter().zip(&together).all(close), "{:?}: {:?}, {together:?}", state.name(), alone[0]);
         }
     }
 }
