@@ -2,8 +2,8 @@
 //! a vector: element (k, n) of B is read where it lies in padded copies of the images, at the sum of an offset of k and one of
 //! n, and spread over a vector. For images of few elements, and for weight gradients.
 
+use super::bands::Bands;
 use super::contraction::{Along, Block, Scratch, unravel};
-use super::rows::dot;
 use super::shifted::Shifted;
 use super::target::Target;
 use super::work::{Work, start};
@@ -75,59 +75,43 @@ impl Work<'_> {
         base: isize,
         scratch: &mut Scratch,
     ) {
-        let (c, b, taps) = (self.c, self.c.batch.len(), shifted.taps());
-        let images = &c.k[..c.k.len() - 2];
-        let (height, band) = (shifted.height(), shifted.band());
-        let bands = height.div_ceil(band);
-        let planes = block.columns.start / taps..block.columns.end / taps;
-        let size = planes.len() * shifted.area(band);
-        let of_batch = unravel(block.batch, &c.batch);
-        let of_n = shifted.offsets(planes.len(), band, &of_batch);
-        let a_rows: Vec<i64> =
-            block.rows.clone().map(|i| dot(&c.a.base.strides[b..b + c.m.len()], &unravel(i, &c.m))).collect();
-        let at_once = (COPIED / size).min(K_BLOCK / (band * shifted.width)).max(1);
+        let bands = Bands::new(self.c, shifted, block);
+        let (size, of_n, strips) = (bands.size(), bands.columns(), block.rows.len().div_ceil(STRIP));
+        let at_once = (COPIED / size).min(K_BLOCK / (bands.height * shifted.width)).max(1);
         let mut sums = std::mem::take(&mut scratch.row);
-        sums.resize(block.rows.len().next_multiple_of(STRIP) * of_n.len(), 0.0);
+        sums.resize(strips * STRIP * of_n.len(), 0.0);
         let mut done = range.start;
         while done < range.end {
             let parts = done..(done + at_once).min(range.end);
-            let rows_of = |part: usize| part % bands * band..(part % bands * band + band).min(height);
-            if bands > 1 {
+            if bands.an_image > 1 {
                 // Zeros lie elsewhere in the last band.
                 scratch.b.clear();
             }
             scratch.b.resize(at_once * size, 0.0);
             let mut of_k = vec![];
-            for (i, part) in parts.clone().enumerate() {
-                let from = start(&c.b.base, &of_batch, b, &unravel(part / bands, images));
-                let to = &mut scratch.b[i * size..(i + 1) * size];
+            for (i, (part, to)) in parts.clone().zip(scratch.b.chunks_exact_mut(size)).enumerate() {
                 // SAFETY: the reader's range is inside the input.
-                unsafe {
-                    let from = self.operands[1].from.offset(from as isize);
-                    shifted.copy(from, planes.clone(), rows_of(part), band, to);
-                }
-                of_k.extend(shifted.positions(1, 0, 0..rows_of(part).len()).iter().map(|p| p + i * size));
+                unsafe { bands.copy(self.operands[1].from, part, to) };
+                of_k.extend(shifted.positions(1, 0, 0..bands.rows(part).len()).iter().map(|p| p + i * size));
             }
             let k = of_k.len();
-            scratch.a.resize(a_rows.len().next_multiple_of(STRIP) * k, 0.0);
-            for (a_rows, to) in a_rows.chunks(STRIP).zip(scratch.a.chunks_exact_mut(STRIP * k)) {
+            scratch.a.resize(strips * STRIP * k, 0.0);
+            for (a_rows, to) in bands.a_rows.chunks(STRIP).zip(scratch.a.chunks_exact_mut(STRIP * k)) {
                 let mut at = 0;
                 for part in parts.clone() {
-                    let rows = rows_of(part);
-                    let len = rows.len() * shifted.width;
-                    let from = start(&c.a.base, &of_batch, b + c.m.len(), &unravel(part / bands, images));
-                    let from = from + (rows.start * shifted.width) as i64;
+                    let len = bands.rows(part).len() * shifted.width;
                     for (r, row) in a_rows.iter().enumerate() {
+                        let from = self.operands[0].from.wrapping_offset((bands.in_a(part) + row) as isize);
                         for (p, to) in to[at * STRIP + r..].iter_mut().step_by(STRIP).take(len).enumerate() {
                             // SAFETY: the positions of an image are dense in A, and inside it.
-                            *to = unsafe { *self.operands[0].from.offset((from + row) as isize + p as isize) };
+                            *to = unsafe { *from.add(p) };
                         }
                     }
                     at += len;
                 }
             }
             Arch::new().dispatch(Tiles {
-                a: &scratch.a[..a_rows.len().next_multiple_of(STRIP) * k],
+                a: &scratch.a[..strips * STRIP * k],
                 b: &scratch.b,
                 of_k: &of_k,
                 of_n: &of_n,

@@ -1,6 +1,7 @@
 //! The CPU backend: for tests, and for people without a GPU.
 
 pub(crate) mod attention;
+mod bands;
 mod broadcast;
 pub(crate) mod contraction;
 mod exp;

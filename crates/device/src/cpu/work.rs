@@ -1,5 +1,6 @@
 //! The products of one block of C: how its operands are packed, or copied, and multiplied by register tiles.
 
+use super::bands::Bands;
 use super::broadcast;
 use super::contraction::{Block, Form, INNER_K, Operand, Scratch, unravel, unravel_into};
 use super::interpret::run_tasks;
@@ -333,49 +334,37 @@ impl Work<'_> {
         base: isize,
         scratch: &mut Scratch,
     ) {
-        let (c, b, taps) = (self.c, self.c.batch.len(), shifted.taps());
-        let images = &c.k[..c.k.len() - 2];
-        let (height, band) = (shifted.height(), shifted.band());
-        let bands = height.div_ceil(band);
-        let planes = block.columns.start / taps..block.columns.end / taps;
-        let area = shifted.area(band);
+        let bands = Bands::new(self.c, shifted, block);
+        let (size, offsets) = (bands.size(), bands.columns());
         // Positions of a band, those past the width of the image zero in A.
-        let k = (band * shifted.wide).next_multiple_of(INNER_PAD);
-        let of_batch = unravel(block.batch, &c.batch);
-        let offsets = shifted.offsets(planes.len(), band, &of_batch);
-        let a_rows: Vec<i64> =
-            block.rows.clone().map(|i| dot(&c.a.base.strides[b..b + c.m.len()], &unravel(i, &c.m))).collect();
-        let at_once = (COPIED / (planes.len() * area).max(block.rows.len() * k)).min(INNER_K / k).max(1);
+        let k = (bands.height * shifted.wide).next_multiple_of(INNER_PAD);
+        let at_once = (COPIED / size.max(block.rows.len() * k)).min(INNER_K / k).max(1);
         let mut done = range.start;
         while done < range.end {
             let parts = at_once.min(range.end - done);
-            if bands > 1 {
+            if bands.an_image > 1 {
                 // Zeros lie elsewhere in the last band.
                 scratch.a.clear();
                 scratch.b.clear();
             }
             scratch.a.resize(block.rows.len().next_multiple_of(INNER_ROWS) * parts * k, 0.0);
-            scratch.b.resize(parts * planes.len() * area, 0.0);
-            for part in 0..parts {
-                let (image, band_at) = (unravel((done + part) / bands, images), (done + part) % bands * band);
-                let rows = band_at..(band_at + band).min(height);
-                let to = &mut scratch.b[part * planes.len() * area..(part + 1) * planes.len() * area];
+            scratch.b.resize(parts * size, 0.0);
+            for (part, to) in scratch.b.chunks_exact_mut(size).enumerate() {
+                let (rows, in_a) = (bands.rows(done + part), bands.in_a(done + part));
                 // SAFETY: readers stay inside their inputs.
                 unsafe {
-                    let from = self.operands[1].from.offset(start(&c.b.base, &of_batch, b, &image) as isize);
-                    shifted.copy(from, planes.clone(), rows.clone(), band, to);
-                    let from =
-                        self.operands[0].from.offset(start(&c.a.base, &of_batch, b + c.m.len(), &image) as isize);
-                    for (i, row) in a_rows.iter().enumerate() {
+                    bands.copy(self.operands[1].from, done + part, to);
+                    for (i, row) in bands.a_rows.iter().enumerate() {
+                        let from = self.operands[0].from.offset((in_a + row) as isize);
                         let to = &mut scratch.a[(i * parts + part) * k..(i * parts + part + 1) * k];
-                        for (y, to) in rows.clone().zip(to.chunks_mut(shifted.wide)) {
-                            copy(from.offset(*row as isize + (y * shifted.width) as isize), &mut to[..shifted.width]);
+                        for (y, to) in to.chunks_mut(shifted.wide).take(rows.len()).enumerate() {
+                            copy(from.add(y * shifted.width), &mut to[..shifted.width]);
                         }
                     }
                 }
             }
             let first = done == range.start;
-            self.inner_tiles(block, [k, parts, planes.len() * area], &offsets, target, base, first, scratch);
+            self.inner_tiles(block, [k, parts, size], &offsets, target, base, first, scratch);
             done += parts;
         }
     }
