@@ -54,7 +54,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let test = Loader::new(ImageSource::plain(data.test, &normalize)?, LoaderOptions::test(count))?;
     let images = test.epoch(0, 0)?.next().context("there are no test images")??;
 
-    let device = Device::open(options.device.parse()?)?;
+    let device = Device::open(options.device.parse()?)?.with_tuning(options.tune);
     let model = match CIFAR_DEPTHS.contains(&args.depth) {
         true => ResNet::cifar(args.depth, set.classes())?,
         false => ResNet::imagenet(args.depth, set.classes())?,

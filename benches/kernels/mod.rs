@@ -36,6 +36,10 @@ pub struct Options {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
 
+    /// Time the kernels' tiles before, where that was not done: what is found is kept for later runs, with or without this
+    #[arg(long)]
+    tune: bool,
+
     /// Who else does the same; all but PyTorch have few kernels
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     peers: Vec<Peer>,
@@ -60,7 +64,7 @@ struct Peaks {
 /// # Errors
 /// If wgrad cannot run a kernel, or a peer fails on one.
 pub fn run(options: &Options) -> Result<()> {
-    let device = Device::open(options.device.parse()?)?;
+    let device = Device::open(options.device.parse()?)?.with_tuning(options.tune);
     let adapter = device.adapter();
     let seconds = if options.quick { 0.1 } else { 1.0 };
     let peaks = Peaks::measure(&device)?;

@@ -32,6 +32,10 @@ pub struct Options {
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
 
+    /// Time the kernels' tiles before, where that was not done: what is found is kept for later runs, with or without this
+    #[arg(long)]
+    tune: bool,
+
     /// Who else takes the steps
     #[arg(long, value_name = "PEER", value_delimiter = ',')]
     peers: Vec<Peer>,
@@ -111,7 +115,7 @@ pub fn run(options: &Options) -> Result<()> {
     if options.child || options.profile {
         for name in options.models() {
             let (model, _) = zoo::named(name, options.batch_size)?;
-            let work = work::Work::new(model.as_ref(), &options.device, options.inference)?;
+            let work = work::Work::new(model.as_ref(), &options.device, options.tune, options.inference)?;
             match &options.export {
                 Some(path) => work.export(path)?,
                 None if options.profile => work.profile()?,
@@ -155,7 +159,7 @@ pub fn run(options: &Options) -> Result<()> {
 /// If the model cannot be run there.
 pub fn step_ms(name: &str, batch: usize, device: &str, seconds: f64) -> Result<f64> {
     let (model, _) = zoo::named(name, Some(batch))?;
-    Ok(median(&work::Work::new(model.as_ref(), device, false)?.turn(seconds)?.step_ms))
+    Ok(median(&work::Work::new(model.as_ref(), device, false, false)?.turn(seconds)?.step_ms))
 }
 
 /// What each competitor needed on one model.

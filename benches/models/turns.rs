@@ -67,6 +67,9 @@ fn child(model: &str, options: &Options) -> Result<Command> {
     if options.inference {
         command.arg("--inference");
     }
+    if options.tune {
+        command.arg("--tune");
+    }
     Ok(command)
 }
 

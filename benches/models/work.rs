@@ -26,8 +26,8 @@ pub struct Work {
 
 impl Work {
     /// Compiles the model's training step, or what it does when it is used; then the mean size of its output stands for a loss.
-    pub fn new(model: &dyn Model, device: &str, inference: bool) -> Result<Work> {
-        let device = Device::open(device.parse()?)?;
+    pub fn new(model: &dyn Model, device: &str, tune: bool, inference: bool) -> Result<Work> {
+        let device = Device::open(device.parse()?)?.with_tuning(tune);
         let batch = model.batch();
         let inputs: Vec<Tensor> = batch.iter().map(Input::tensor).collect();
         let steps = match inference {

@@ -102,7 +102,7 @@ fn embed(
     let length = all.iter().map(Vec::len).max().unwrap_or(2);
 
     let found = checkpoint::renamed(checkpoint::load(weights)?, |name| Some(current_name(name)));
-    let device = Device::open(options.device.parse()?)?;
+    let device = Device::open(options.device.parse()?)?.with_tuning(options.tune);
     let (root, bert) = (Scope::eval(), config.bert()?);
     // A checkpoint of a model with a head has the encoder below "bert".
     let scope = if found.keys().any(|name| name.starts_with("bert.")) { root.enter("bert") } else { root };

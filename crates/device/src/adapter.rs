@@ -1,5 +1,6 @@
 //! Which device to use, and what it can do.
 
+use crate::Tuned;
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
@@ -98,6 +99,8 @@ pub struct Adapter {
     pub subgroup: usize,
     /// Cooperative matrices: f16 operands, f32 sums.
     pub matrices: Matrices,
+    /// Which forms of kernels were found to be the fastest.
+    pub tuned: Tuned,
 }
 
 impl fmt::Display for Adapter {

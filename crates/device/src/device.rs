@@ -13,6 +13,8 @@ pub struct Device {
     backend: Backend,
     adapter: Arc<Adapter>,
     why: Arc<str>,
+    /// See [`Device::with_tuning`].
+    tunes: bool,
 }
 
 #[derive(Clone)]
@@ -140,7 +142,10 @@ impl Device {
     /// # Errors
     /// [`DeviceError::NoAdapter`] if nothing matches, [`DeviceError::Open`] if the driver refuses.
     pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
-        let on_cpu = |why: &str| Device { backend: Backend::Cpu, adapter: Arc::new(cpu::adapter()), why: why.into() };
+        let on_cpu = |why: &str| {
+            let adapter = Arc::new(cpu::adapter());
+            Device { backend: Backend::Cpu, adapter, why: why.into(), tunes: false }
+        };
         if choice == DeviceChoice::Cpu {
             return Ok(on_cpu("as asked"));
         }
@@ -148,7 +153,7 @@ impl Device {
             Ok(gpu) => {
                 let adapter = Arc::new(gpu.adapter().clone());
                 let why = if choice == DeviceChoice::Auto { "the first real GPU found" } else { "as asked" };
-                Ok(Device { backend: Backend::Gpu(Arc::new(gpu)), adapter, why: why.into() })
+                Ok(Device { backend: Backend::Gpu(Arc::new(gpu)), adapter, why: why.into(), tunes: false })
             }
             Err(DeviceError::NoAdapter { found, .. }) if choice == DeviceChoice::Auto => Ok(on_cpu(&format!(
                 "no GPU found{}",
@@ -228,7 +233,7 @@ impl Device {
     pub fn compile(&self, launches: &[Launch]) -> Result<(), DeviceError> {
         match &self.backend {
             Backend::Cpu => Ok(()),
-            Backend::Gpu(gpu) => gpu.compile(launches),
+            Backend::Gpu(gpu) => gpu.compile(launches, &self.adapter),
         }
     }
 
@@ -236,8 +241,33 @@ impl Device {
     pub fn prepare(&self, launches: Vec<Launch>) -> Result<Sequence, DeviceError> {
         Ok(Sequence(match &self.backend {
             Backend::Cpu => Prepared::Cpu(launches),
-            Backend::Gpu(gpu) => Prepared::Gpu(gpu.prepare(launches)?),
+            Backend::Gpu(gpu) => Prepared::Gpu(gpu.prepare(launches, &self.adapter, true)?),
         }))
+    }
+
+    /// As [`Device::prepare`], without keeping the pipelines for others.
+    pub(crate) fn prepare_once(&self, launches: Vec<Launch>) -> Result<Sequence, DeviceError> {
+        match &self.backend {
+            Backend::Cpu => self.prepare(launches),
+            Backend::Gpu(gpu) => Ok(Sequence(Prepared::Gpu(gpu.prepare(launches, &self.adapter, false)?))),
+        }
+    }
+
+    /// Another handle of the same device, that plans for this adapter.
+    pub(crate) fn as_on(&self, adapter: Adapter) -> Device {
+        Device { adapter: Arc::new(adapter), ..self.clone() }
+    }
+
+    pub(crate) fn set_tuning(&mut self, on: bool) {
+        self.tunes = on;
+    }
+
+    /// What remembers the fastest forms, if this handle tunes.
+    pub(crate) fn tuning(&self) -> Option<&Gpu> {
+        match &self.backend {
+            Backend::Gpu(gpu) if self.tunes => Some(gpu),
+            _ => None,
+        }
     }
 
     /// Runs a sequence. On a GPU this returns once the work is submitted.

@@ -26,6 +26,13 @@ pub trait Kernel: Debug + Send + Sync {
         0
     }
 
+    /// The forms that could be timed on `adapter` to find the fastest: see [`crate::Device::with_tuning`]. None for a kernel
+    /// that has one form only. [`Kernel::passes`] and [`Kernel::scratch`] go by what the adapter says was chosen.
+    fn choices(&self, adapter: &Adapter) -> Option<Choices> {
+        let _ = adapter;
+        None
+    }
+
     /// Whether output `output` may be stored over input `input` while the kernel runs.
     fn may_alias(&self, output: usize, input: usize) -> bool {
         let _ = (output, input);
@@ -47,6 +54,15 @@ pub trait Kernel: Debug + Send + Sync {
 
     /// The work done, for profiles and summaries.
     fn cost(&self) -> Cost;
+}
+
+/// Forms that a kernel can take on an adapter, all with the same result but for rounding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// Names what decides which form is the fastest: types and sizes, in one line.
+    pub problem: String,
+    /// What the forms are called, in one line each; the one that is taken without a measurement is the first.
+    pub forms: Vec<String>,
 }
 
 /// The work of one launch.

@@ -15,6 +15,7 @@ mod kernel;
 pub mod kernels;
 mod philox;
 pub mod special;
+mod tune;
 
 pub use access::{Access, Affine, Coord, row_major_strides};
 pub use adapter::{Adapter, AdapterKind, DeviceChoice, Matrices};
@@ -23,5 +24,6 @@ pub use device::{Buffer, Device, KernelTime, Launch, Readback, Sequence, Slice};
 pub use dtype::DType;
 pub use error::DeviceError;
 pub use expr::{Binary, Expr, ExprId, ExprNode, Unary};
-pub use kernel::{Cost, Kernel, Operand, Pass, PassBinding, fold_groups};
+pub use gpu::Tuned;
+pub use kernel::{Choices, Cost, Kernel, Operand, Pass, PassBinding, fold_groups};
 pub use philox::philox;

@@ -67,8 +67,21 @@ impl Program {
             bound: Mutex::new(None),
             output_slices: Mutex::new(vec![]),
         };
-        program.compile_pipelines()?;
-        Ok(program)
+        if device.adapter().kind == AdapterKind::Cpu {
+            return Ok(program);
+        }
+        let tuned = program.with_stand_ins(|launches| device.tuned(launches))?;
+        match tuned {
+            // Other forms of the kernels want other memory.
+            Some(tuned) => {
+                drop(program);
+                Program::compile_with(&tuned, outputs, updates, options)
+            }
+            None => {
+                program.with_stand_ins(|launches| device.compile(launches))?;
+                Ok(program)
+            }
+        }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -179,12 +192,9 @@ impl Program {
         Ok(self.device.prepare(launches)?)
     }
 
-    /// Compiles the pipelines, so that the first run does not have to. There is no state yet: buffers of its tensors' number stand
-    /// in for it.
-    fn compile_pipelines(&self) -> Result<(), Error> {
-        if self.device.adapter().kind == AdapterKind::Cpu {
-            return Ok(());
-        }
+    /// Does something with the launches, before there is a state: buffers of its tensors' number stand in for it. The pipelines
+    /// are compiled so, that the first run does not have to.
+    fn with_stand_ins<T>(&self, use_of: impl FnOnce(&[Launch]) -> Result<T, DeviceError>) -> Result<T, Error> {
         let stand_in = || self.device.alloc(4, "a stand-in for state");
         let places = place_of_states(&self.plan.states, &self.plan.arenas);
         let mut arenas = HashMap::new();
@@ -199,7 +209,7 @@ impl Program {
             };
             states.push(Slice { buffer, offset: place.offset, bytes: place.bytes });
         }
-        Ok(self.device.compile(&self.launches(&self.slices(&states, &arenas)))?)
+        Ok(use_of(&self.launches(&self.slices(&states, &arenas)))?)
     }
 
     /// Where places are, given the state's tensors, and of its packs the buffer and where in it each begins.

@@ -53,6 +53,10 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
+    /// Time the kernels' tiles on the device where that was not done before; later runs use what was found, with or without this
+    #[arg(long)]
+    pub tune: bool,
+
     /// At the end, print a table of the kernels: count, time, GFLOP/s, GB/s, share
     #[arg(long)]
     pub profile: bool,
@@ -126,6 +130,7 @@ mod tests {
             "--out",
             "--resume",
             "--weights",
+            "--tune",
             "--profile",
             "--dump",
         ] {
@@ -165,6 +170,7 @@ mod tests {
             "--resume",
             "--weights",
             "w",
+            "--tune",
             "--profile",
             "--dump",
             "plan",
@@ -181,6 +187,7 @@ mod tests {
             out: Some("o".into()),
             resume: true,
             weights: Some("w".into()),
+            tune: true,
             profile: true,
             dump: Some(Dump::Plan),
         };

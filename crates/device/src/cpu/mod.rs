@@ -152,5 +152,6 @@ pub(crate) fn adapter() -> Adapter {
         timestamps: true,
         subgroup: 0,
         matrices: Default::default(),
+        tuned: Default::default(),
     }
 }

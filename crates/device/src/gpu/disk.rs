@@ -58,7 +58,7 @@ impl DiskCache {
 }
 
 /// Where caches go, by the environment.
-fn cache_dir(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+pub(super) fn cache_dir(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let given = |name: &str| var(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let user = if cfg!(windows) {
         given("LOCALAPPDATA")
@@ -80,11 +80,15 @@ fn load(path: &Path) -> Option<Vec<u8>> {
 
 /// Replaces the file in one step, so that no process ever reads half of it.
 fn store(path: &Path, data: &[u8]) -> std::io::Result<()> {
+    replace(path, &[&MAGIC[..], &sum(data).to_le_bytes(), data].concat())
+}
+
+/// Replaces a file in one step, and makes its directory.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
     let temporary = path.with_extension(format!("{}.tmp", process::id()));
-    let bytes = [&MAGIC[..], &sum(data).to_le_bytes(), data].concat();
     let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary); // it may never have been there
@@ -93,7 +97,7 @@ fn store(path: &Path, data: &[u8]) -> std::io::Result<()> {
 }
 
 /// FNV-1a over the length and the bytes.
-fn sum(data: &[u8]) -> u64 {
+pub(super) fn sum(data: &[u8]) -> u64 {
     let step = |h: u64, b: &u8| (h ^ *b as u64).wrapping_mul(0x100000001b3);
     let length = data.len().to_le_bytes();
     length.iter().chain(data).fold(0xcbf29ce484222325, step)

@@ -9,9 +9,11 @@ mod open;
 mod pipeline;
 mod profile;
 mod sequence;
+mod tuned;
 
 pub(crate) use memory::{GpuBuffer, GpuReadback};
 pub(crate) use sequence::GpuSequence;
+pub use tuned::Tuned;
 
 use crate::{Adapter, DeviceError};
 use std::collections::VecDeque;
@@ -29,6 +31,9 @@ pub(crate) struct Gpu {
     link: Link,
     pipelines: pipeline::Cache,
     disk: Option<disk::DiskCache>,
+    /// The fastest forms found so far, by this process and those before it.
+    tuned: Mutex<Tuned>,
+    tuned_file: Option<tuned::TunedFile>,
     /// Buffers for readbacks, and mapped ones for uploads.
     staging: Arc<memory::StagingPool>,
     uploads: Arc<memory::StagingPool>,
@@ -107,6 +112,21 @@ impl Gpu {
         self.link.wait_for(None)?;
         in_flight.submissions.clear();
         Ok(())
+    }
+
+    /// The fastest forms of kernels found so far.
+    pub fn tuned(&self) -> Tuned {
+        lock(&self.tuned).clone()
+    }
+
+    /// Adds to the fastest forms, here and on disk, and returns them all.
+    pub fn add_tuned(&self, found: Vec<(String, String)>) -> Tuned {
+        if let (false, Some(file)) = (found.is_empty(), &self.tuned_file) {
+            file.store(&found);
+        }
+        let mut tuned = lock(&self.tuned);
+        *tuned = tuned.with(found);
+        tuned.clone()
     }
 
     /// How many GPU objects were made since the device was opened.

@@ -1,6 +1,6 @@
 //! Finding and opening an adapter.
 
-use super::{Faults, Gpu, Link, disk, lock, memory, pipeline};
+use super::{Faults, Gpu, Link, disk, lock, memory, pipeline, tuned};
 use crate::{Adapter, AdapterKind, DeviceChoice, DeviceError, Matrices};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -82,6 +82,8 @@ impl Gpu {
         }));
 
         let disk = disk::DiskCache::open(&device, info);
+        let tuned_file = tuned::TunedFile::of(info);
+        let tuned = tuned_file.as_ref().map(tuned::TunedFile::load).unwrap_or_default();
         let kind = kind(info.device_type);
         // A software adapter is slow and no watchdog resets it, so it may take its time.
         let timeout = Duration::from_secs(if kind == AdapterKind::Software { 600 } else { 60 });
@@ -97,6 +99,7 @@ impl Gpu {
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             subgroup: subgroup(features, info),
             matrices,
+            tuned: tuned.clone(),
         };
         Ok(Gpu {
             adapter,
@@ -104,6 +107,8 @@ impl Gpu {
             link: Link { device, queue, faults, timeout },
             pipelines: pipeline::Cache::default(),
             disk,
+            tuned: Mutex::new(tuned),
+            tuned_file,
             staging: Arc::new(memory::StagingPool::default()),
             uploads: Arc::new(memory::StagingPool::default()),
             in_flight: Mutex::default(),

@@ -61,7 +61,7 @@ impl Gpu {
             passes.iter().copied().filter(|p| !known.contains_key(&p.wgsl) && missing.insert(&p.wgsl)).collect()
         };
         let compiled: Vec<_> =
-            new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile_pass(p)?))).collect::<Result<_, _>>()?;
+            new.par_iter().map(|p| Ok((p.wgsl.clone(), self.compile_pass(p, true)?))).collect::<Result<_, _>>()?;
         if let (false, Some(disk)) = (compiled.is_empty(), &self.disk) {
             disk.save();
         }
@@ -70,12 +70,23 @@ impl Gpu {
         Ok(passes.iter().map(|p| known[&p.wgsl].clone()).collect())
     }
 
+    /// Compiles passes without keeping their pipelines; equal passes share one.
+    pub(super) fn pipelines_for_once(&self, passes: &[&Pass]) -> Result<Vec<Arc<wgpu::ComputePipeline>>, DeviceError> {
+        let mut made: HashMap<&str, Arc<wgpu::ComputePipeline>> = HashMap::new();
+        for pass in passes {
+            if !made.contains_key(pass.wgsl.as_str()) {
+                made.insert(&pass.wgsl, self.compile_pass(pass, false)?);
+            }
+        }
+        Ok(passes.iter().map(|p| made[p.wgsl.as_str()].clone()).collect())
+    }
+
     /// How many there are by now.
     pub fn pipelines_compiled(&self) -> usize {
         lock(&self.pipelines.pipelines).len()
     }
 
-    fn compile_pass(&self, pass: &Pass) -> Result<Arc<wgpu::ComputePipeline>, DeviceError> {
+    fn compile_pass(&self, pass: &Pass, keep: bool) -> Result<Arc<wgpu::ComputePipeline>, DeviceError> {
         let writes: Vec<bool> = pass.bindings.iter().map(|b| b.write).collect();
         let layout = self.layout(&writes)?;
         // Every shader is generated here and guards its own accesses; the checks cost up to a third of the speed.
@@ -101,7 +112,7 @@ impl Gpu {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: self.disk.as_ref().map(|d| &d.cache),
+                cache: self.disk.as_ref().filter(|_| keep).map(|d| &d.cache),
             })
         })?;
         Ok(Arc::new(pipeline))

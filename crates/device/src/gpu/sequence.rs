@@ -1,7 +1,7 @@
 //! Lists of launches, made ready once and run many times.
 
 use super::{Gpu, GpuBuffer, GpuReadback};
-use crate::{Cost, DeviceError, Launch, Operand, Pass, Slice};
+use crate::{Adapter, Cost, DeviceError, Launch, Operand, Pass, Slice};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -24,9 +24,13 @@ pub(super) struct Step {
 
 impl Gpu {
     /// Compiles, uploads the parameters and binds the memory of all launches.
-    pub fn prepare(&self, launches: Vec<Launch>) -> Result<GpuSequence, DeviceError> {
-        let passes = self.passes(&launches)?;
-        let pipelines = self.pipelines(&passes.iter().map(|(_, p)| p).collect::<Vec<_>>())?;
+    ///
+    /// `adapter` is this one, with the forms of kernels that the launches were planned for; `keep` says whether the pipelines
+    /// are kept for others.
+    pub fn prepare(&self, launches: Vec<Launch>, adapter: &Adapter, keep: bool) -> Result<GpuSequence, DeviceError> {
+        let passes = self.passes(&launches, adapter)?;
+        let texts: Vec<&Pass> = passes.iter().map(|(_, p)| p).collect();
+        let pipelines = if keep { self.pipelines(&texts)? } else { self.pipelines_for_once(&texts)? };
         let (params, places) = self.upload_params(&passes)?;
         let mut steps = Vec::with_capacity(passes.len());
         for (((i, pass), pipeline), (offset, bytes)) in passes.iter().zip(pipelines).zip(places) {
@@ -39,20 +43,20 @@ impl Gpu {
     }
 
     /// Compiles all launches' pipelines, and binds nothing.
-    pub fn compile(&self, launches: &[Launch]) -> Result<(), DeviceError> {
-        let passes = self.passes(launches)?;
+    pub fn compile(&self, launches: &[Launch], adapter: &Adapter) -> Result<(), DeviceError> {
+        let passes = self.passes(launches, adapter)?;
         self.pipelines(&passes.iter().map(|(_, p)| p).collect::<Vec<_>>()).map(drop)
     }
 
     /// The passes of all launches, each with its launch's number.
-    fn passes(&self, launches: &[Launch]) -> Result<Vec<(usize, Pass)>, DeviceError> {
+    fn passes(&self, launches: &[Launch], adapter: &Adapter) -> Result<Vec<(usize, Pass)>, DeviceError> {
         self.link.faults.check()?;
         let mut passes: Vec<(usize, Pass)> = vec![];
         for (i, launch) in launches.iter().enumerate() {
             if launch.outputs.iter().all(|o| o.bytes == 0) {
                 continue;
             }
-            for mut pass in launch.kernel.passes(&self.adapter, &launch.aliases) {
+            for mut pass in launch.kernel.passes(adapter, &launch.aliases) {
                 self.check_pass(launch, &pass)?;
                 if reads_what_it_writes(launch, &pass) {
                     open_for_writing(&mut pass);

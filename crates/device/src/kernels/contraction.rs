@@ -4,7 +4,7 @@
 //! (an output pixel is image, row and column; an inner index is channel, kernel row and kernel column), and the readers
 //! of A and B and the writer of C say where an element lies in memory. What differs between the operations is only these.
 
-use crate::{Access, Adapter, Affine, Cost, CpuIo, DType, Expr, ExprId, Kernel, Pass, cpu, gpu};
+use crate::{Access, Adapter, Affine, Choices, Cost, CpuIo, DType, Expr, ExprId, Kernel, Pass, cpu, gpu};
 
 /// Where the elements of an operand lie.
 ///
@@ -201,6 +201,10 @@ impl Kernel for Contraction {
 
     fn scratch(&self, adapter: &Adapter) -> usize {
         gpu::contraction::scratch(self, adapter)
+    }
+
+    fn choices(&self, adapter: &Adapter) -> Option<Choices> {
+        gpu::contraction::choices(self, adapter)
     }
 
     fn cost(&self) -> Cost {

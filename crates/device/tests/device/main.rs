@@ -15,3 +15,4 @@ mod reference;
 mod rows;
 mod sample;
 mod shaders;
+mod tuning;

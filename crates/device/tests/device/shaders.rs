@@ -21,6 +21,7 @@ fn adapter(kind: AdapterKind, f16: bool, subgroup: usize) -> Adapter {
         timestamps: false,
         subgroup,
         matrices: Matrices::None,
+        tuned: Default::default(),
     }
 }
 

@@ -229,6 +229,7 @@ impl Trainer {
         self.resume = options.resume;
         self.weights = options.weights.clone().or(self.weights);
         self.profile = options.profile;
+        self.device = self.device.with_tuning(options.tune);
         self
     }
 

@@ -73,6 +73,21 @@ impl Tile {
         }
     }
 
+    /// Whether most of the tiles of an `m` x `n` matrix would be empty.
+    pub fn wastes(self, m: usize, n: usize) -> bool {
+        let [rows, cols] = self.size();
+        m.next_multiple_of(rows) * n.next_multiple_of(cols) >= m * n * WASTE
+    }
+
+    /// All tiles of the tables that an adapter can use for a contraction.
+    pub fn all(contraction: &Contraction, adapter: &Adapter) -> Vec<Tile> {
+        match (adapter.kind == AdapterKind::Software, adapter.subgroup) {
+            (true, 8) => LANES.iter().map(|t| t.0).collect(),
+            (true, _) => SOFTWARE.iter().map(|t| t.0).collect(),
+            (false, _) => Tile::matrix(contraction, adapter).into_iter().chain(GPU.iter().copied()).collect(),
+        }
+    }
+
     /// The tile for a software adapter, and what `m` x `n` elements cost with it.
     fn software(m: usize, n: usize, subgroup: usize) -> (Tile, usize) {
         let tiles: &[(Tile, usize)] = if subgroup == 8 { LANES } else { SOFTWARE };
@@ -131,7 +146,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn new(contraction: &Contraction, adapter: &Adapter) -> Plan {
+    /// What is right by the tables above.
+    pub fn usual(contraction: &Contraction, adapter: &Adapter) -> Plan {
         let software = adapter.kind == AdapterKind::Software;
         let (batches, m, n, k) = contraction.sizes();
         // A software tile has more columns than rows: of a tall, narrow C the transpose is computed.
@@ -146,14 +162,26 @@ impl Plan {
             (false, false) if of_matrices.is_some() => of_matrices.expect("just asked"),
             (false, false) => Tile::gpu(batches, m, n, k, adapter.kind),
         };
-        let [rows, cols] = tile.size();
-        let mut tiles = batches * m.div_ceil(rows) * n.div_ceil(cols);
         // Of a tile that would be mostly empty, the elements that are there.
-        if !common && tiles * rows * cols >= batches * m * n * WASTE {
-            let size = if software { 8 } else { 64 };
-            tile = Tile::Direct { size };
-            tiles = (batches * m * n).div_ceil(size);
+        if !common && tile.wastes(m, n) {
+            tile = Tile::Direct { size: if software { 8 } else { 64 } };
         }
+        let mut plan = Plan::whole(contraction, tile, swapped, common);
+        if plan.is_by_vector() && k >= ROW_FROM && !(software && adapter.subgroup != 8) {
+            plan.tile = Tile::Row { size: if software { 8 } else { 64 }, subgroup: software };
+        }
+        plan.split(software);
+        plan
+    }
+
+    /// With another tile, and A and B exchanged or not.
+    pub fn with(contraction: &Contraction, adapter: &Adapter, tile: Tile, swapped: bool) -> Plan {
+        let mut plan = Plan::whole(contraction, tile, swapped, false);
+        plan.split(adapter.kind == AdapterKind::Software);
+        plan
+    }
+
+    fn whole(contraction: &Contraction, tile: Tile, swapped: bool, common: bool) -> Plan {
         let least = if common { COMMON_RANKS } else { [1; 4] };
         let (axes, groups, a, mut b, c, epilogue) = simplest(contraction, swapped, least);
         if common {
@@ -161,16 +189,22 @@ impl Plan {
             let missing = COMMON_COORDS.saturating_sub(b.coords.len());
             b.coords.extend(std::iter::repeat_n(always, missing));
         }
-        let mut plan = Plan { axes, groups, a, b, c, epilogue, common, swapped, tile, splits: 1, part: k };
-        if plan.is_by_vector() && k >= ROW_FROM && !(software && adapter.subgroup != 8) {
-            plan.tile = Tile::Row { size: if software { 8 } else { 64 }, subgroup: software };
-            tiles = batches * m * n;
-        }
+        let part = contraction.sizes().3;
+        Plan { axes, groups, a, b, c, epilogue, common, swapped, tile, splits: 1, part }
+    }
+
+    /// Splits the inner axis where the tiles alone would not fill the adapter.
+    fn split(&mut self, software: bool) {
+        let [rows, cols] = self.tile.size();
+        let tiles = match self.tile {
+            Tile::Direct { size } => self.elements().div_ceil(size),
+            _ => self.size(0) * self.size(1).div_ceil(rows) * self.size(2).div_ceil(cols),
+        };
+        let k = self.size(3);
         let (fill, least) = if software { SOFTWARE_FILL } else { GPU_FILL };
         let wanted = (fill / tiles.max(1)).min(k / least).max(1);
-        plan.part = k.div_ceil(wanted).next_multiple_of(16);
-        plan.splits = k.div_ceil(plan.part.max(1)).max(1);
-        plan
+        self.part = k.div_ceil(wanted).next_multiple_of(16);
+        self.splits = k.div_ceil(self.part.max(1)).max(1);
     }
 
     /// Whether this is the product of a matrix and a vector, and the matrix lies along k.
@@ -200,12 +234,16 @@ impl Plan {
     /// Whether four neighbours of an operand (along k, or along its other group) can be read at once: they lie together and
     /// begin at a multiple of four, wherever they are.
     pub fn fours(&self, access: &Access, other: usize) -> bool {
+        matches!(self.tile, Tile::Gpu { .. } | Tile::Matrix { .. }) && self.lies_in_fours(access, other)
+    }
+
+    /// As [`Plan::fours`], whatever the tile.
+    pub fn lies_in_fours(&self, access: &Access, other: usize) -> bool {
         let group = if self.along_k(access, other) { 3 } else { other };
         let last = self.groups[group].end - 1;
         let base = &access.base;
         let aligned = |d: usize| d == last || self.axes[d] == 1 || base.strides[d] % 4 == 0;
-        matches!(self.tile, Tile::Gpu { .. } | Tile::Matrix { .. })
-            && access.coords.is_empty()
+        access.coords.is_empty()
             && base.strides[last] == 1
             && base.offset % 4 == 0
             && self.axes[last] % 4 == 0
