@@ -169,7 +169,7 @@ fn with_sum(c: Contraction) -> Contraction {
 }
 
 /// Adds a bias along m, scales, and cuts off at 0.
-fn with_epilogue(mut c: Contraction) -> Contraction {
+pub fn with_epilogue(mut c: Contraction) -> Contraction {
     let rank = c.batch.len() + c.m.len() + c.n.len();
     let mut expr = Expr::default();
     let sum = expr.push(ExprNode::Accumulator, DType::F32);

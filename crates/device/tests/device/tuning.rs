@@ -1,7 +1,7 @@
 //! Forms of kernels: each computes the same, and the fastest is found, kept and used.
 
 use crate::common::{device, launch, run};
-use crate::contractions::{matmul, samples_of_tiles};
+use crate::contractions::{Conv, matmul, samples_of_tiles, with_epilogue};
 use crate::reference::{Value, decode, outputs};
 use crate::sample::{Sample, Work};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,11 @@ fn with_form(adapter: &Adapter, problem: &str, form: &str) -> Adapter {
     Adapter { tuned: Tuned::from_iter([(problem.into(), form.into())]), ..adapter.clone() }
 }
 
+/// What passes run: two forms may differ in parameters only.
+fn texts(passes: Vec<Pass>) -> Vec<(String, Vec<u32>)> {
+    passes.into_iter().map(|p| (p.wgsl, p.params)).collect()
+}
+
 /// Runs all forms of a sample that an adapter of this kind has; returns how many.
 fn check_forms(device: &Device, sample: &Sample, adapter: Adapter) -> usize {
     let kernel = sample.kernel();
@@ -46,7 +51,7 @@ fn check_forms(device: &Device, sample: &Sample, adapter: Adapter) -> usize {
     let want = outputs(sample, &inputs);
     for (i, form) in forms.iter().enumerate() {
         let form_of = As(kernel.clone(), with_form(&adapter, &problem, form));
-        let same = form_of.passes(&adapter, &[]).iter().map(|p| &p.wgsl).eq(usual.iter().map(|p| &p.wgsl));
+        let same = texts(form_of.passes(&adapter, &[])) == texts(usual.clone());
         assert_eq!(same, i == 0, "{}: {form}", sample.name);
         let got = run(device, Arc::new(form_of), &inputs, &bytes, &[]);
         for ((got, (dtype, _)), want) in got.iter().zip(&shapes).zip(&want) {
@@ -65,27 +70,29 @@ fn check_forms(device: &Device, sample: &Sample, adapter: Adapter) -> usize {
 #[test]
 fn all_forms_compute_the_same() {
     let Some(device) = device() else { return };
-    let of = |names: &[&str]| -> Vec<Sample> {
-        samples_of_tiles().into_iter().filter(|s| names.contains(&s.name.as_str())).collect()
-    };
-    let kind = |kind, matrices| Adapter { kind, matrices, subgroup: 0, ..device.adapter().clone() };
-    let names = [
-        "matmul",
-        "matmul, tall and thin",
-        "matmul, split, epilogue",
-        "conv, strided, input gradient",
-        "matmul, row by rows",
+    let conv =
+        Conv { images: 2, groups: 1, channels: [16, 20], size: [33, 31], kernel: 3, stride: 2, pad: 1, dilation: 1 };
+    let sample = |name, c| Sample::new(name, Work::Contraction(c), 1e-4);
+    let large = [
+        sample("conv, strided, input gradient", Conv { images: 4, ..conv }.input_gradient()),
+        sample("matmul TN, epilogue", with_epilogue(matmul(70, 67, 1100, true, false))),
+        sample("matmul NT, narrow", matmul(9, 521, 1100, false, true)),
+        sample("conv", Conv { stride: 1, ..conv }.forward()),
+        sample("conv, weight gradient", Conv { stride: 1, ..conv }.weight_gradient()),
     ];
-    let count = |adapter: Adapter| of(&names).iter().map(|s| check_forms(device, s, adapter.clone())).sum::<usize>();
-    assert!(count(kind(AdapterKind::Discrete, Matrices::None)) > 8);
-    assert!(count(kind(AdapterKind::Software, Matrices::None)) > 8);
-    // Those of this adapter, which may have a common form for all that is small.
     let own = Adapter { tuned: Tuned::default(), ..device.adapter().clone() };
-    for (m, n) in [(70, 67), (9, 521)] {
-        let c = matmul(m, n, 5_000_000 / (m * n), true, false);
-        let sample = Sample::new("matmul, own forms", Work::Contraction(c), 1e-4);
-        assert!(check_forms(device, &sample, own.clone()) > 2);
+    let as_on = |kind| Adapter { kind, matrices: Matrices::None, subgroup: 0, ..own.clone() };
+    for adapter in [own.clone(), as_on(AdapterKind::Discrete), as_on(AdapterKind::Software)] {
+        // The reference takes its time: of the forms for others, a product and a convolution.
+        let some = if adapter.kind == own.kind && adapter.subgroup == own.subgroup { &large[..] } else { &large[..2] };
+        for sample in some {
+            assert!(check_forms(device, sample, adapter.clone()) > 1, "{}", sample.name);
+        }
     }
+    // Smaller ones, where there are several forms and no common one.
+    let small: Vec<Sample> = samples_of_tiles().into_iter().filter(|s| s.name.starts_with("matmul")).collect();
+    let forms = |adapter: &Adapter| small.iter().map(|s| check_forms(device, s, adapter.clone())).sum::<usize>();
+    assert!(forms(&as_on(AdapterKind::Discrete)) > 10);
 }
 
 #[test]
@@ -96,7 +103,7 @@ fn a_form_that_does_not_exist_is_not_taken() {
     let Choices { problem, .. } = kernel.choices(&adapter).unwrap();
     for form in ["", "direct-3", "gpu-1x1-1x1-1", "lanes-16-wide-swapped-swapped"] {
         let passes = kernel.passes(&with_form(&adapter, &problem, form), &[]);
-        assert!(passes.iter().map(|p| &p.wgsl).eq(kernel.passes(&adapter, &[]).iter().map(|p| &p.wgsl)), "{form}");
+        assert_eq!(texts(passes), texts(kernel.passes(&adapter, &[])), "{form}");
     }
     // Kernels in the common form have no other.
     if adapter.kind == AdapterKind::Software && adapter.subgroup == 8 {
@@ -132,7 +139,6 @@ fn in_a_process_of_its_own() {
     let Choices { problem, forms } = kernel.choices(&usual).unwrap();
     let form = env::var("WGRAD_TEST_FORM").unwrap();
     let planned = kernel.passes(&with_form(&usual, &problem, &form), &[]);
-    let texts = |passes: Vec<Pass>| passes.into_iter().map(|p| p.wgsl).collect::<Vec<_>>();
     let planned = texts(planned);
     assert_eq!(texts(kernel.passes(device.adapter(), &[])), planned, "{form:?}");
     let random: Vec<u8> = (0..70_000u32).flat_map(|i| (i as f32 / 70_000.0).to_le_bytes()).collect();
