@@ -27,7 +27,7 @@ fn in_a_process_of_its_own() {
     let filter = Tensor::state("filter", [24, 9, 3, 3], DType::F32, uniform.clone());
     let weights = Tensor::state("weights", [24, 300], DType::F32, uniform);
     let y = x.conv(&filter, &ConvOptions::new(2).padding(1)).relu();
-    let y = y.permute(&[0, 2, 3, 1]).reshape(&[5 * 33 * 31, 24]).matmul(&weights);
+    let y = y.permute(&[0, 2, 3, 1]).reshape([5 * 33 * 31, 24]).matmul(&weights);
     let loss = y.square().mean_all();
     let grads = gradients(&loss, &[&filter, &weights]);
     let outputs: Vec<&Tensor> = std::iter::once(&loss).chain(&grads).collect();
