@@ -18,7 +18,7 @@ use peer::Rival;
 use std::path::PathBuf;
 use summary::Summary;
 use timer::{kept, leaf, time};
-use wgrad::device::AdapterKind;
+use wgrad::device::{AdapterKind, DeviceError};
 use wgrad::prelude::*;
 
 /// Times single kernels: GFLOP/s or GB/s, and the share of this adapter's peak.
@@ -91,7 +91,13 @@ pub fn run(options: &Options) -> Result<()> {
                 continue;
             }
         }
-        let (row, cells) = measure(&device, &case, seconds, &peaks)?;
+        let (row, cells) = match measure(&device, &case, seconds, &peaks) {
+            Err(e) if is_too_large(&e) => {
+                eprintln!("{} is left out: {e}", case.name);
+                continue;
+            }
+            measured => measured?,
+        };
         eprintln!("{}", cells.join("  "));
         let (mut cells, mut against) = (cells, vec![]);
         for rival in &mut rivals {
@@ -111,6 +117,11 @@ pub fn run(options: &Options) -> Result<()> {
     println!("{table}");
     print!("{}", summary.table());
     Ok(())
+}
+
+/// Whether this adapter cannot bind one of a case's tensors.
+fn is_too_large(e: &anyhow::Error) -> bool {
+    matches!(e.downcast_ref(), Some(wgrad::graph::Error::Device(DeviceError::TooLarge { .. })))
 }
 
 /// The share of the peak, as a row has it.
