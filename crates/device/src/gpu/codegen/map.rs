@@ -1,6 +1,6 @@
 //! Fused elementwise kernels as WGSL.
 
-use super::shader::store;
+use super::shader::{entry, store};
 use super::{Emitter, Shader, Source, workgroup_size};
 use crate::expr::reachable;
 use crate::kernels::Map;
@@ -42,21 +42,15 @@ pub(crate) fn map_passes(map: &Map, adapter: &Adapter, aliases: &[Option<usize>]
         stores += &format!("out{o}[i] = {};\n", store(value, e.dtypes[node]));
     }
     let body = format!(
-        "@compute @workgroup_size({size})
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {{
-let first = (group.y * groups.x + group.x) * ({each_word} * {size}u) + lane;
+        "let first = group_at * ({each_word} * {size}u) + lane;
 for (var turn = 0u; turn < {each_word}; turn += 1u) {{
 let i = first + turn * {size}u;
 if (i < {count_word}) {{
 {coords_text}{text}{stores}}}
 }}
-}}
 "
     );
+    let body = entry(size, "", &body);
     vec![shader.finish(format!("{} {}", "map", map.outputs.len()), &body, fold_groups(count.div_ceil(size * each)))]
 }
 

@@ -6,7 +6,7 @@
 
 use super::fold::{Running, extras, fold, from_word, is_arg, share, start, take, to_word, tree};
 use super::map::bind_inputs;
-use super::shader::{held, store};
+use super::shader::{entry, held, store};
 use super::{Emitter, Shader, workgroup_size};
 use crate::expr::reachable;
 use crate::kernels::Reduce;
@@ -267,17 +267,7 @@ impl Frame {
         if lanes > 1 {
             shared = all(reduce).into_iter().map(|r| share(r, *size)).collect();
         }
-        format!(
-            "{shared}@compute @workgroup_size({size})
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {{
-let t = (group.y * groups.x + group.x) * {size}u + lane;
-{work}}}
-"
-        )
+        entry(*size, &shared, &format!("let t = group_at * {size}u + lane;\n{work}"))
     }
 }
 

@@ -7,7 +7,7 @@
 use super::fold::{Running, is_arg, share, start, take, to_word, tree};
 use super::map::bind_inputs;
 use super::reduce::{LONGEST, lanes};
-use super::shader::{held, store};
+use super::shader::{entry, held, store};
 use super::{Emitter, Shader, Source, fold, workgroup_size};
 use crate::expr::{collapse, reachable};
 use crate::kernels::{Rows, Walk};
@@ -90,17 +90,8 @@ pub(crate) fn row_passes(rows: &Rows, adapter: &Adapter, aliases: &[Option<usize
 let end = select(0u, {length}, live);\n"
         )
     };
-    let body = format!(
-        "{shared}@compute @workgroup_size({size})
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {{
-let t = (group.y * groups.x + group.x) * {size}u + lane;
-{live}{declared}{text}}}
-"
-    );
+    let body = format!("let t = group_at * {size}u + lane;\n{live}{declared}{text}");
+    let body = entry(size, &shared, &body);
     vec![shader.finish("rows".into(), &body, fold_groups(kept.div_ceil(size / lanes)))]
 }
 

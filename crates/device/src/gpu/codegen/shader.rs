@@ -11,6 +11,22 @@ pub(crate) fn workgroup_size(adapter: &Adapter) -> usize {
     if adapter.kind == AdapterKind::Software { 64 } else { 256 }
 }
 
+/// The entry point of a generated kernel, after its `declared` variables: `body` knows the workgroup's number among all (`group_at`)
+/// and the invocation's in it (`lane`).
+pub(super) fn entry(size: usize, declared: &str, body: &str) -> String {
+    format!(
+        "{declared}@compute @workgroup_size({size})
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {{
+let group_at = group.y * groups.x + group.x;
+{body}}}
+"
+    )
+}
+
 /// The parts of a pass, gathered while its text is generated.
 pub(crate) struct Shader {
     params: Vec<u32>,
